@@ -1,0 +1,1 @@
+"""How a signature becomes messages, and how an answer becomes values."""

@@ -1,0 +1,1 @@
+"""What completes messages: the models, and what is wrapped around them."""

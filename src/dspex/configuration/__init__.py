@@ -1,0 +1,1 @@
+"""From files and environment to objects, each knowing where its values came from."""

@@ -1,0 +1,1 @@
+"""How good a program is: data, metrics, the evaluator and its statistics."""

@@ -1,0 +1,1 @@
+"""The standard steps that a pipeline is made of."""

@@ -1,0 +1,1 @@
+"""Makes a program better: the problem, the ledger, the race and the proposers."""

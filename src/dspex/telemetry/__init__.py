@@ -1,0 +1,1 @@
+"""What happened: usage, progress and events."""
