@@ -1,0 +1,159 @@
+"""Settings from arguments, environment and dspex.toml, each with the place it came from."""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import Field, ValidationError
+
+from dspex.errors import ConfigurationError, suggestion
+from dspex.kernel.signature import Frozen
+
+FILE_NAME = "dspex.toml"
+_SECRET_WORDS = ("api_key", "apikey", "key", "token", "secret", "password")
+
+
+class ProviderSettings(Frozen):
+    """What a project says of one provider. The key itself is never here, only the variable that holds it."""
+
+    base_url: str | None = None
+    key_env: str | None = None
+    """Name of the environment variable with the key; an empty string: the server needs none."""
+    headers: dict[str, str] = Field(default_factory=dict[str, str])
+    """Further headers, none of them secret."""
+    json_schema: bool | None = None
+    """Whether the server constrains answers by a JSON Schema, where it differs from the table."""
+
+
+class PriceSettings(Frozen):
+    """Dollars a million tokens."""
+
+    input: float = Field(ge=0)
+    output: float = Field(ge=0)
+
+
+class Settings(Frozen):
+    """Everything a runtime can be told, with its defaults."""
+
+    model: str | None = None
+    """`provider/name` for steps that name no model."""
+    adapter: str = "chat"
+    cache: str = "memory"
+    """`memory`, `none`, or the path of a SQLite file."""
+    concurrency: int = Field(default=64, ge=1)
+    """Requests on the wire at once, a provider."""
+    requests_per_minute: float | None = Field(default=None, gt=0)
+    tokens_per_minute: float | None = Field(default=None, gt=0)
+    timeout: float = Field(default=120.0, gt=0)
+    """Seconds one attempt may take."""
+    retries: int = Field(default=5, ge=0)
+    """Attempts after the first, for failures that may pass."""
+    providers: dict[str, ProviderSettings] = Field(default_factory=dict[str, ProviderSettings])
+    prices: dict[str, PriceSettings] = Field(default_factory=dict[str, PriceSettings])
+
+
+@dataclass(frozen=True, slots=True)
+class Resolved:
+    """Settings and, by dotted name, where each value came from: `argument`, `environment DSPEX_MODEL`, a file, `default`."""
+
+    settings: Settings
+    origins: Mapping[str, str]
+
+
+_ENVIRONMENT: Mapping[str, str] = {
+    f"DSPEX_{name.upper()}": name
+    for name in (
+        "model", "adapter", "cache", "concurrency", "requests_per_minute", "tokens_per_minute", "timeout", "retries",
+    )
+}  # fmt: skip
+_NUMBERS = {"concurrency", "requests_per_minute", "tokens_per_minute", "timeout", "retries"}
+
+
+def resolve(
+    arguments: Mapping[str, Any] | None = None,
+    *,
+    environment: Mapping[str, str] | None = None,
+    file: Path | Literal["search", "none"] = "search",
+) -> Resolved:
+    """Settings from `arguments` over the environment over dspex.toml over defaults.
+
+    `file` is searched from the working directory upward. Raises ConfigurationError naming the place of a bad value.
+    """
+    env = os.environ if environment is None else environment
+    values: dict[str, Any] = {}
+    origins: dict[str, str] = {}
+    path = find_file() if file == "search" else None if file == "none" else file
+    if path is not None:
+        for name, value in read_file(path).items():
+            values[name] = value
+            origins[name] = str(path)
+    for variable, name in _ENVIRONMENT.items():
+        if text := env.get(variable):
+            values[name] = _number(variable, text) if name in _NUMBERS else text
+            origins[name] = f"environment {variable}"
+    for name, value in (arguments or {}).items():
+        if value is not None:
+            values[name] = value
+            origins[name] = "argument"
+    settings = _checked(values, origins)
+    return Resolved(settings, {name: origins.get(name, "default") for name in Settings.model_fields})
+
+
+def find_file(start: Path | None = None) -> Path | None:
+    """The nearest dspex.toml from `start` (the working directory) upward, or None."""
+    here = (start or Path.cwd()).resolve()
+    for folder in (here, *here.parents):
+        if (candidate := folder / FILE_NAME).is_file():
+            return candidate
+    return None
+
+
+def read_file(path: Path) -> dict[str, Any]:
+    """The content of a dspex.toml, checked for unknown names and for secrets, which do not belong there."""
+    try:
+        data = tomllib.loads(path.read_text(encoding="utf-8"))
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigurationError(f"{path}: not TOML: {error}") from error
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigurationError(f"{path}: cannot be read: {error}") from error
+    for name in data:
+        if name not in Settings.model_fields:
+            raise ConfigurationError(f"{path}: unknown setting {name!r}{suggestion(name, Settings.model_fields)}")
+    for provider, entry in data.get("providers", {}).items():
+        for name in entry if isinstance(entry, dict) else ():
+            if name not in ProviderSettings.model_fields and name.lower() in _SECRET_WORDS:
+                raise ConfigurationError(
+                    f"{path}: providers.{provider}.{name}: a key does not belong in a file; put it in an environment "
+                    f'variable and write key_env = "NAME_OF_IT"'
+                )
+    return data
+
+
+def _checked(values: dict[str, Any], origins: dict[str, str]) -> Settings:
+    try:
+        return Settings.model_validate(values)
+    except ValidationError as error:
+        faults: list[str] = []
+        for fault in error.errors(include_url=False, include_context=False, include_input=False):
+            name = ".".join(str(part) for part in fault["loc"])
+            place = origins.get(str(fault["loc"][0]), "settings")
+            known = ProviderSettings.model_fields if name.startswith("providers.") else Settings.model_fields
+            hint = suggestion(str(fault["loc"][-1]), known) if fault["type"] == "extra_forbidden" else ""
+            message = "unknown setting" if fault["type"] == "extra_forbidden" else fault["msg"]
+            faults.append(f"{name} (from {place}): {message}{hint}")
+        raise ConfigurationError("; ".join(faults)) from error
+
+
+def _number(variable: str, text: str) -> float | int:
+    try:
+        return int(text)
+    except ValueError:
+        try:
+            return float(text)
+        except ValueError:
+            raise ConfigurationError(f"environment {variable}={text!r}: needs a number") from None
