@@ -40,6 +40,8 @@ class DspexError(Exception):
 
     transient: bool = False
     infrastructure: bool = False
+    partial: object = None
+    """What was done by then, where this stopped work in the middle: an `Evaluation`."""
 
 
 class ConfigurationError(DspexError):

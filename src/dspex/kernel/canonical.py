@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, TypeGuard
 
 from pydantic_core import PydanticSerializationError, to_jsonable_python
 
@@ -32,3 +33,13 @@ def plain(value: Any, where: str = "value") -> Any:
         return to_jsonable_python(value, by_alias=True)
     except (PydanticSerializationError, ValueError, RecursionError) as error:
         raise DataError(f"{where}: a {type(value).__name__} cannot be written as JSON; convert it first") from error
+
+
+def is_mapping(value: Any) -> TypeGuard[Mapping[str, Any]]:
+    """Whether `value` is what JSON calls an object."""
+    return isinstance(value, Mapping)
+
+
+def is_list(value: Any) -> TypeGuard[list[Any]]:
+    """Whether `value` is what JSON calls an array; a tuple counts."""
+    return isinstance(value, list | tuple)

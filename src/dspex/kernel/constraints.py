@@ -90,16 +90,10 @@ _INACTIVE = _Inactive()
 
 def _value(node: ast.expr, values: Mapping[str, JSON]) -> Any:
     match node:
-        case ast.BoolOp(op=ast.And(), values=parts):
-            return all(_value(part, values) for part in parts)
-        case ast.BoolOp(values=parts):
-            return any(_value(part, values) for part in parts)
-        case ast.UnaryOp(op=ast.Not(), operand=inner):
-            return any(path not in values for path in _paths(inner)) or not _value(inner, values)
+        case ast.BoolOp() | ast.Compare() | ast.UnaryOp(op=ast.Not()):
+            return _truth(node, values)
         case ast.UnaryOp(operand=inner):
             return -_value(inner, values)
-        case ast.Compare():
-            return _compared(node, values)
         case ast.BinOp(left=left, op=op, right=right):
             return _ARITHMETIC[type(op)](_value(left, values), _value(right, values))
         case ast.List(elts=items) | ast.Tuple(elts=items):
@@ -108,6 +102,20 @@ def _value(node: ast.expr, values: Mapping[str, JSON]) -> Any:
             return constant
         case _:
             return values.get(_path(node), _INACTIVE)
+
+
+def _truth(node: ast.expr, values: Mapping[str, JSON]) -> bool:
+    match node:
+        case ast.BoolOp(op=ast.And(), values=parts):
+            return all(_value(part, values) for part in parts)
+        case ast.BoolOp(values=parts):
+            return any(_value(part, values) for part in parts)
+        case ast.UnaryOp(operand=inner):
+            return any(path not in values for path in _paths(inner)) or not _value(inner, values)
+        case ast.Compare():
+            return _compared(node, values)
+        case _:
+            return bool(_value(node, values))
 
 
 def _compared(node: ast.Compare, values: Mapping[str, JSON]) -> bool:

@@ -202,6 +202,8 @@ class Score:
     value: float
     feedback: str | None = None
     details: Mapping[str, float] = field(default_factory=dict[str, float])
+    usage: Usage = NO_USAGE
+    """What scoring itself consumed: a judge's own calls."""
 
 
 class Metric(Protocol):

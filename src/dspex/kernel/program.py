@@ -9,7 +9,7 @@ from typing import Any, Literal, Self
 from pydantic import Field, ValidationError, field_serializer, field_validator, model_validator
 
 from dspex.errors import ProgramError, UnknownNameError
-from dspex.kernel.canonical import digest, plain
+from dspex.kernel.canonical import digest, is_mapping, plain
 from dspex.kernel.constraints import Constraint
 from dspex.kernel.ports import JSON
 from dspex.kernel.signature import IDENTIFIER, FieldSchema, Frozen, Schema
@@ -42,7 +42,7 @@ class Step(Frozen):
     @field_validator("options", mode="before")
     @classmethod
     def _typed(cls, options: Any) -> Any:
-        if not isinstance(options, Mapping):
+        if not is_mapping(options):
             raise ProgramError(f"options of a step are a mapping, not {type(options).__name__}")
         return {str(key): _option(str(key), value) for key, value in options.items()}
 
@@ -174,7 +174,7 @@ class Program(Frozen):
     @classmethod
     def from_data(cls, data: Any, where: str = "program") -> Program:
         """A program from JSON data. Raises ProgramError saying where and what; a newer version is refused."""
-        if not isinstance(data, Mapping):
+        if not is_mapping(data):
             raise ProgramError(f"{where}: a program is a mapping, this is {type(data).__name__}")
         version = data.get("schema_version", SCHEMA_VERSION)
         if isinstance(version, int) and version > SCHEMA_VERSION:
@@ -224,7 +224,7 @@ def written(value: Any) -> JSON:
 def _option(name: str, value: Any) -> Any:
     if isinstance(value, Variable):
         return value
-    if isinstance(value, Mapping) and "$variable" in value:
+    if is_mapping(value) and "$variable" in value:
         try:
             return VARIABLE_ADAPTER.validate_python(dict(value))
         except (ValidationError, TypeError) as error:

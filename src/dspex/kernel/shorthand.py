@@ -7,7 +7,7 @@ import datetime
 import decimal
 import uuid
 from collections.abc import Mapping
-from typing import Any, Literal, Optional, Union, cast
+from typing import Any, Literal, Optional, Union
 
 from pydantic import create_model
 
@@ -36,18 +36,18 @@ def signature(
                 raise SignatureError(f"signature {text!r}: field {field!r} is there twice")
             optional = type(None) in getattr(kind, "__args__", ())
             fields[field] = (kind, marker(default=None) if optional and marker is Output else marker())
-    made = cast("type[Signature]", create_model(name, __base__=Signature, __doc__=instructions or None, **fields))
-    return made.schema_of()
+    return create_model(name, __base__=Signature, __doc__=instructions or None, **fields).schema_of()
 
 
 def as_schema(given: type[Signature] | Schema | str, instructions: str = "") -> Schema:
     """Whatever a user may write for a signature, as data."""
+    other: Any = given
     if isinstance(given, str):
         return signature(given, instructions)
     if isinstance(given, Schema):
         schema = given
-    elif isinstance(given, type) and issubclass(given, Signature):  # pyright: ignore[reportUnnecessaryIsInstance]
-        schema = given.schema_of()
+    elif isinstance(other, type) and issubclass(other, Signature):
+        schema = other.schema_of()
     else:
         raise SignatureError(
             f"a signature is a Signature class, a Schema or a shorthand string, not {type(given).__name__}"
@@ -69,7 +69,8 @@ def _fields(side: str, text: str, known: Mapping[str, Any]) -> list[tuple[str, A
 
 def _split(side: str) -> list[str]:
     """The parts between commas that are outside brackets and quotes."""
-    parts, depth, quote, start = [], 0, "", 0
+    parts: list[str] = []
+    depth, quote, start = 0, "", 0
     for index, char in enumerate(side):
         if quote:
             quote = "" if char == quote else quote
@@ -109,12 +110,14 @@ def _built(node: ast.expr, known: Mapping[str, Any]) -> Any:
             return Union[_built(left, known), _built(right, known)]  # noqa: UP007 - built from values
         case ast.Subscript(value=ast.Name(id="Literal"), slice=inner):
             items = inner.elts if isinstance(inner, ast.Tuple) else [inner]
-            return Literal[tuple(ast.literal_eval(item) for item in items)]
+            return _subscripted(Literal, tuple(ast.literal_eval(item) for item in items))
         case ast.Subscript(value=outer, slice=inner):
             items = inner.elts if isinstance(inner, ast.Tuple) else [inner]
-            arguments = tuple(
-                ... if isinstance(i, ast.Constant) and i.value is ... else _built(i, known) for i in items
-            )
-            return _built(outer, known)[arguments if len(arguments) > 1 else arguments[0]]
+            arguments = [... if isinstance(i, ast.Constant) and i.value is ... else _built(i, known) for i in items]
+            return _subscripted(_built(outer, known), tuple(arguments) if len(arguments) > 1 else arguments[0])
         case _:
             raise ValueError("write names, brackets, | and None")
+
+
+def _subscripted(generic: Any, arguments: Any) -> Any:
+    return generic[arguments]

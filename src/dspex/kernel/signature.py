@@ -14,7 +14,7 @@ from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
 from dspex.errors import SignatureError
-from dspex.kernel.canonical import digest, plain
+from dspex.kernel.canonical import digest, is_list, is_mapping, plain
 from dspex.kernel.ports import JSON
 from dspex.kernel.validation import Validator
 
@@ -173,7 +173,7 @@ def _instructions(cls: type[Signature], inputs: list[FieldSchema], outputs: list
 
 def _role(info: FieldInfo) -> str | None:
     extra = info.json_schema_extra
-    role = extra.get(_ROLE) if isinstance(extra, dict) else None
+    role = extra.get(_ROLE) if is_mapping(extra) else None
     return role if isinstance(role, str) else None
 
 
@@ -196,7 +196,8 @@ def _field_schema(owner: str, name: str, info: FieldInfo, prop: dict[str, Any], 
     schema = _untitled(schema)
     if not schema and _role(info) == "output":
         raise SignatureError(
-            f"signature {owner}: the type of output {name!r} is open (Any), which cannot be described to a model; name one"
+            f"signature {owner}: the type of output {name!r} is open (Any), which cannot be described to a model; "
+            "name a type"
         )
     if used := _reachable(schema, defs):
         schema["$defs"] = {key: _untitled(defs[key]) for key in sorted(used)}
@@ -207,27 +208,27 @@ def _field_schema(owner: str, name: str, info: FieldInfo, prop: dict[str, Any], 
 
 def _untitled(schema: Any) -> Any:
     """Without the `title`s pydantic makes from names: they say nothing and differ between its versions."""
-    if isinstance(schema, dict):
+    if is_mapping(schema):
         named = schema.get("properties")
         out = {k: _untitled(v) for k, v in schema.items() if not (k == "title" and isinstance(v, str))}
-        if isinstance(named, dict):
+        if is_mapping(named):
             out["properties"] = {k: _untitled(v) for k, v in named.items()}
         return out
-    return [_untitled(item) for item in schema] if isinstance(schema, list) else schema
+    return [_untitled(item) for item in schema] if is_list(schema) else schema
 
 
 def _reachable(schema: Any, defs: dict[str, Any]) -> set[str]:
     found: set[str] = set()
-    stack = [schema]
+    stack: list[Any] = [schema]
     while stack:
         item = stack.pop()
-        if isinstance(item, dict):
+        if is_mapping(item):
             ref = item.get("$ref")
             if isinstance(ref, str) and (name := ref.rsplit("/", 1)[-1]) in defs and name not in found:
                 found.add(name)
                 stack.append(defs[name])
             stack.extend(item.values())
-        elif isinstance(item, list):
+        elif is_list(item):
             stack.extend(item)
     return found
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from functools import cache
-from typing import Any
+from typing import Any, cast
 
 from pydantic_core import CoreSchema, PydanticCustomError, SchemaError, SchemaValidator, ValidationError, core_schema
 
 from dspex.errors import SignatureError
+from dspex.kernel.canonical import is_list
 
 _FORMATS: dict[str, Callable[[], CoreSchema]] = {
     "date": core_schema.date_schema,
@@ -80,17 +81,17 @@ class _Builder:
             return core_schema.any_schema()
         if "$ref" in schema:
             return self._reference(str(schema["$ref"]).rsplit("/", 1)[-1])
-        if "const" in schema:
-            return core_schema.literal_schema([schema["const"]])
-        if "enum" in schema:
-            return core_schema.literal_schema(list(schema["enum"]))
-        for key in ("anyOf", "oneOf"):
-            if key in schema:
-                return self._union(schema[key])
+        if "const" in schema or "enum" in schema:
+            return core_schema.literal_schema(list(schema.get("enum", [schema.get("const")])))
+        if options := schema.get("anyOf") or schema.get("oneOf"):
+            return self._union(options)
         if "allOf" in schema and len(schema["allOf"]) == 1:
             return self.build(schema["allOf"][0])
+        return self._typed(schema)
+
+    def _typed(self, schema: dict[str, Any]) -> CoreSchema:
         kind = schema.get("type")
-        if isinstance(kind, list):
+        if is_list(kind):
             return self._union([{**schema, "type": item} for item in kind])
         makers: dict[Any, Callable[[dict[str, Any]], CoreSchema]] = {
             "string": self._string, "integer": self._integer, "number": self._number, "array": self._array,
@@ -107,11 +108,10 @@ class _Builder:
         ref = f"{self.owner}:{name}"
         if name not in self._started:
             self._started.add(name)
-            built = dict(self.build(self.defs[name]))
-            if built.get("type") == "definition-ref":
-                built = {"type": "chain", "steps": [built]}  # an alias of another definition
-            built["ref"] = ref
-            self.definitions[name] = built
+            built = self.build(self.defs[name])
+            if built["type"] == "definition-ref":
+                built = core_schema.chain_schema([built])  # an alias of another definition
+            self.definitions[name] = cast("CoreSchema", {**built, "ref": ref})
         return core_schema.definition_reference_schema(ref)
 
     def _union(self, options: list[Any]) -> CoreSchema:

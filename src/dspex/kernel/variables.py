@@ -10,7 +10,7 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import ConfigDict, Discriminator, Field, Tag, TypeAdapter
 
 from dspex.errors import VariableError
-from dspex.kernel.canonical import canonical, plain
+from dspex.kernel.canonical import canonical, is_list, is_mapping, plain
 from dspex.kernel.ports import JSON
 from dspex.kernel.signature import Frozen
 
@@ -259,7 +259,7 @@ class Demos(Variable):
         return [dict(item) for item in self.default]
 
     def problem(self, value: JSON) -> str | None:
-        if not isinstance(value, list | tuple) or not all(isinstance(item, dict) for item in value):
+        if not is_list(value) or not all(is_mapping(item) for item in value):
             return f"needs a list of mappings, got {value!r}"
         return None if len(value) <= self.max else f"{len(value)} demonstrations, at most {self.max} allowed"
 
@@ -295,7 +295,7 @@ class Subset(Variable):
         return list(self.of if self.default is None else self.default)[: self.max]
 
     def problem(self, value: JSON) -> str | None:
-        if not isinstance(value, list | tuple) or any(item not in self.of for item in value):
+        if not is_list(value) or any(item not in self.of for item in value):
             return f"needs some of {', '.join(repr(item) for item in self.of)}, got {value!r}"
         most = len(self.of) if self.max is None else self.max
         if len({canonical(item) for item in value}) < len(value):
@@ -350,7 +350,7 @@ def _others(values: Sequence[JSON], value: JSON) -> list[JSON]:
 def _tag(value: Any) -> str:
     if isinstance(value, Variable):
         return str(getattr(value, "kind", ""))
-    return str(value.get("$variable")) if isinstance(value, dict) else ""
+    return str(value.get("$variable")) if is_mapping(value) else ""
 
 
 AnyVariable = Annotated[
