@@ -37,8 +37,17 @@ class PriceSettings(Frozen):
     output: float = Field(ge=0)
 
 
+class ProjectSettings(Frozen):
+    """What the command works on when its line names nothing. Paths start at the folder of dspex.toml."""
+
+    program: str | None = None
+    data: str | None = None
+    metric: str | None = None
+    """As `dspex eval --metric` takes it: `exact:team`, or `metric.py:score`, the user's own function."""
+
+
 class Settings(Frozen):
-    """Everything a runtime can be told, with its defaults."""
+    """Everything a runtime can be told, with its defaults; and what the command works on."""
 
     model: str | None = None
     """`provider/name` for steps that name no model."""
@@ -55,6 +64,7 @@ class Settings(Frozen):
     """Attempts after the first, for failures that may pass."""
     providers: dict[str, ProviderSettings] = Field(default_factory=dict[str, ProviderSettings])
     prices: dict[str, PriceSettings] = Field(default_factory=dict[str, PriceSettings])
+    project: ProjectSettings = Field(default_factory=ProjectSettings)
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +80,9 @@ _ENVIRONMENT: Mapping[str, str] = {
     for name in (
         "model", "adapter", "cache", "concurrency", "requests_per_minute", "tokens_per_minute", "timeout", "retries",
     )
+}  # fmt: skip
+_SECTIONS: Mapping[str, type[Frozen]] = {
+    "providers": ProviderSettings, "prices": PriceSettings, "project": ProjectSettings,
 }  # fmt: skip
 _NUMBERS = {"concurrency", "requests_per_minute", "tokens_per_minute", "timeout", "retries"}
 
@@ -142,7 +155,7 @@ def _checked(values: dict[str, Any], origins: dict[str, str]) -> Settings:
         for fault in error.errors(include_url=False, include_context=False, include_input=False):
             name = ".".join(str(part) for part in fault["loc"])
             place = origins.get(str(fault["loc"][0]), "settings")
-            known = ProviderSettings.model_fields if name.startswith("providers.") else Settings.model_fields
+            known = _SECTIONS.get(name.partition(".")[0], Settings).model_fields
             hint = suggestion(str(fault["loc"][-1]), known) if fault["type"] == "extra_forbidden" else ""
             message = "unknown setting" if fault["type"] == "extra_forbidden" else fault["msg"]
             faults.append(f"{name} (from {place}): {message}{hint}")
