@@ -83,13 +83,17 @@ class InputError(DspexError):
 
 
 class LMError(DspexError):
-    """A model call that brought no usable answer. `retry_after` is in seconds, where the server said so."""
+    """A model call that brought no usable answer.
+
+    `retry_after` is in seconds, where the server said so. `billed`: the server may have worked for it all the same, so
+    what was reserved for the attempt counts as spent.
+    """
 
     infrastructure = True
 
-    def __init__(self, message: str, *, retry_after: float | None = None) -> None:
+    def __init__(self, message: str, *, retry_after: float | None = None, billed: bool = False) -> None:
         super().__init__(message)
-        self.retry_after = retry_after
+        self.retry_after, self.billed = retry_after, billed
 
 
 class AuthenticationError(LMError):

@@ -186,8 +186,11 @@ class BudgetAccount(Protocol):
     and `release` (it certainly was not). Never lets the sum of settled and reserved pass the limit.
     """
 
-    def reserve(self, request: Request) -> Reservation:
-        """Set aside the most this attempt can cost. Raises BudgetExceededError when it does not fit."""
+    async def reserve(self, request: Request) -> Reservation:
+        """Set aside the most this attempt can cost; waits while only what others have reserved stands in the way.
+
+        Raises BudgetExceededError when it does not fit, ConfigurationError when the most it can cost is unknown.
+        """
         ...
 
     def settle(self, reservation: Reservation, usage: Usage) -> None: ...
