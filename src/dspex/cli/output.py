@@ -1,0 +1,85 @@
+"""What the command prints: results on stdout, everything else on stderr, colour only where it is wanted."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Mapping, Sequence
+from shutil import get_terminal_size
+from typing import Any, TextIO
+
+
+_COLOURS = {"red": "31", "green": "32", "yellow": "33", "blue": "34", "dim": "2", "bold": "1"}
+
+
+def emit(data: Mapping[str, Any]) -> None:
+    """One JSON object on stdout; NaN and infinities, which JSON cannot say, become null."""
+    finite = json.loads(json.dumps(data), parse_constant=lambda _: None)
+    sys.stdout.write(json.dumps(finite, ensure_ascii=False, allow_nan=False) + "\n")
+    sys.stdout.flush()
+
+
+def say(text: str = "") -> None:
+    """A line of the result, on stdout."""
+    sys.stdout.write(text + "\n")
+
+
+def note(text: str = "", *, colour: str | None = None) -> None:
+    """A line beside the result, on stderr."""
+    sys.stdout.flush()
+    sys.stderr.write((paint(text, colour, sys.stderr) if colour else text) + "\n")
+    sys.stderr.flush()
+
+
+def paint(text: str, colour: str, stream: TextIO | None = None) -> str:
+    """`text` in a colour, where the stream is a terminal and nobody asked for none (https://no-color.org)."""
+    return f"\x1b[{_COLOURS[colour]}m{text}\x1b[0m" if coloured(stream or sys.stdout) else text
+
+
+def coloured(stream: TextIO) -> bool:
+    """Whether colour is wanted on `stream`."""
+    return stream.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+
+
+def width() -> int:
+    """Columns to write to: those of the terminal, between 60 and 120."""
+    return min(max(get_terminal_size((100, 24)).columns, 60), 120)
+
+
+def shortened(text: str, length: int) -> str:
+    """`text` on one line of at most `length` characters."""
+    line = " ".join(text.split())
+    return line if len(line) <= length else line[: max(length - 3, 0)].rstrip() + "..."
+
+
+def columns(rows: Sequence[Sequence[str]], indent: str = "  ") -> str:
+    """Rows as aligned columns; the last one is cut to the width of the terminal."""
+    if not rows:
+        return ""
+    widths = [max(len(row[index]) for row in rows) for index in range(len(rows[0]) - 1)]
+    left = len(indent) + sum(widths) + 2 * len(widths)
+    lines: list[str] = []
+    for row in rows:
+        cells = [cell.ljust(size) for cell, size in zip(row, widths, strict=False)]
+        lines.append((indent + "  ".join([*cells, shortened(row[-1], max(width() - left, 24))])).rstrip())
+    return "\n".join(lines)
+
+
+def dollars(usd: float | None) -> str:
+    """An amount in words; an unknown price is unknown, not zero."""
+    if usd is None:
+        return "unknown price"
+    if usd == 0:
+        return "$0"
+    return f"${usd:.4f}" if usd < 1 else f"${usd:.2f}"
+
+
+def counted(number: int, noun: str, plural: str | None = None) -> str:
+    """`1 call`, `2 calls`, `1,000 calls`."""
+    return f"{number:,} {noun if number == 1 else plural or noun + 's'}"
+
+
+def points(share: float) -> str:
+    """A share as percentage points, `61.3`."""
+    return f"{100 * share:.1f}"

@@ -1,0 +1,81 @@
+"""What a command line means: its arguments, and where it says nothing, what dspex.toml says."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from dspex.configuration.files import load
+from dspex.configuration.settings import FILE_NAME, Resolved, resolve
+from dspex.errors import ConfigurationError, DataError, ProgramError, suggestion
+from dspex.kernel.program import Program
+
+
+@dataclass(frozen=True, slots=True)
+class Project:
+    """The settings in force, and the folder its paths start at."""
+
+    resolved: Resolved
+    folder: Path
+
+    @classmethod
+    def here(cls, arguments: Mapping[str, Any] | None = None) -> Project:
+        """The project of the working directory; `arguments` are settings given on the command line."""
+        resolved = resolve(arguments)
+        origin = resolved.origins["project"]
+        return cls(resolved, Path.cwd() if origin == "default" else Path(origin).parent)
+
+    def program_path(self, given: Path | None) -> Path:
+        """The program's file. Raises ConfigurationError where none is named, ProgramError where there is none."""
+        path = self._path(given, self.resolved.settings.project.program)
+        if path is None:
+            raise ConfigurationError(f"no program named: give its file, or write {_line('program', 'program.yaml')}")
+        return _present(path, ProgramError, "program file", (".json", ".yaml", ".yml"))
+
+    def program(self, given: Path | None) -> Program:
+        """The program. Raises ProgramError saying what is wrong with its file."""
+        return load(self.program_path(given))
+
+    def data_path(self, given: Path | None) -> Path:
+        """The data's file. Raises ConfigurationError where none is named, DataError where there is none."""
+        path = self._path(given, self.resolved.settings.project.data)
+        if path is None:
+            raise ConfigurationError(f"no data named: give a file, or write {_line('data', 'data.jsonl')}")
+        return _present(path, DataError, "data file", (".jsonl", ".csv", ".parquet"))
+
+    def metrics(self, given: Sequence[str]) -> tuple[tuple[str, ...], Path]:
+        """The texts that name the metric, and the folder they start at."""
+        if given:
+            return tuple(given), Path.cwd()
+        setting = self.resolved.settings.project.metric
+        if setting is None:
+            raise ConfigurationError(
+                "no metric named: give --metric exact:FIELD or metric.py:function, or write "
+                + _line("metric", "exact:FIELD")
+            )
+        return (setting,), self.folder
+
+    def _path(self, given: Path | None, setting: str | None) -> Path | None:
+        if given is not None:
+            return given
+        return None if setting is None else _short(self.folder / setting)
+
+
+def _line(name: str, value: str) -> str:
+    return f'{name} = "{value}" under [project] in {FILE_NAME}'
+
+
+def _present(path: Path, kind: type[ConfigurationError], what: str, endings: tuple[str, ...]) -> Path:
+    if path.is_file():
+        return path
+    if path.is_dir():
+        raise kind(f"{path}: this is a folder, not a {what}")
+    siblings = [item.name for item in path.parent.glob("*") if item.suffix in endings] if path.parent.is_dir() else []
+    raise kind(f"{path}: there is no such {what}{suggestion(path.name, siblings) if siblings else ''}")
+
+
+def _short(path: Path) -> Path:
+    """Relative to the working directory where it is inside, as a user would write it."""
+    return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
