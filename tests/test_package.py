@@ -19,7 +19,7 @@ from packaging.utils import canonicalize_name
 
 ROOT = Path(__file__).resolve().parent.parent
 LOCKS = ("requirements.lock", "requirements-dev.lock")
-CORE = {"aiohttp", "json-repair", "pydantic", "pyyaml", "typer"}
+CORE = {"aiohttp", "alembic", "json-repair", "pydantic", "pyyaml", "sqlalchemy", "typer"}
 
 
 def pyproject() -> dict[str, Any]:
@@ -51,7 +51,7 @@ def test_core_dependencies_are_exactly_the_expected_ones() -> None:
 def test_command_and_extras_lead_somewhere() -> None:
     (command,) = metadata.entry_points(group="console_scripts", name="dspex")
     assert callable(command.load())
-    assert set(pyproject()["project"]["optional-dependencies"]) == {"parquet"}
+    assert set(pyproject()["project"]["optional-dependencies"]) == {"parquet", "postgres"}
 
 
 @pytest.mark.parametrize("lock", LOCKS)

@@ -1,0 +1,1 @@
+"""Programs, runs, ledgers and calls in SQL: tables, migrations, repositories (SQLite embedded, PostgreSQL by URL)."""

@@ -1,0 +1,1 @@
+"""Alembic's environment: how a database is brought to the present schema."""

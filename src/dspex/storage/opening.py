@@ -1,0 +1,131 @@
+"""Opening a store: one row is read; only a missing or older schema imports the migrations."""
+
+from __future__ import annotations
+
+import asyncio
+import fcntl
+import os
+import time
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Connection, inspect, select, text
+
+from dspex.errors import ConfigurationError
+from dspex.storage.database import Database, Location, NewerSchemaError, StorageError, explain
+from dspex.storage.tables import SCHEMA_VERSION, store
+
+DEFAULT_PATH = Path(".dspex") / "dspex.db"
+_MIGRATION_LOCK = 7_233_041
+"""Key of PostgreSQL's advisory lock around migrations."""
+
+
+def locate(given: str | Path | None) -> Location:
+    """Where a store lives: a PostgreSQL URL, an SQLite URL, or the path of a file. No secrets in what it shows."""
+    value = str(given) if given is not None else str(DEFAULT_PATH)
+    scheme, mark, rest = value.partition("://")
+    if not mark:
+        return Location("sqlite", f"sqlite:///{value}", value)
+    if scheme == "sqlite":
+        return Location("sqlite", value, rest.removeprefix("/"))
+    if scheme.split("+", 1)[0] in ("postgresql", "postgres"):
+        return Location("postgresql", value)
+    raise ConfigurationError(
+        f"store {scheme}://...: write a file's path, sqlite:///path or postgresql://user@host/name"
+    )
+
+
+async def open_database(given: str | Path | None = None, *, create: bool = True) -> Database:
+    """The store at `given` (default `.dspex/dspex.db`), its schema brought up to date.
+
+    Raises StorageError where there is none and `create` is false, or where it cannot be opened, and NewerSchemaError.
+    """
+    location = locate(given)
+    if location.dialect == "sqlite":
+        return await _open_sqlite(Path(location.path or ""), create)
+    from dspex.storage.postgres import PostgresDatabase  # noqa: PLC0415 - an optional extra
+
+    database = PostgresDatabase("postgresql" + location.url[location.url.index("://") :])
+    try:
+        if await database.read(_version) != SCHEMA_VERSION:
+            await database.write(upgrade)
+    except BaseException:
+        await database.aclose()
+        raise
+    return database
+
+
+async def _open_sqlite(path: Path, create: bool) -> Database:
+    from dspex.storage.sqlite import SQLiteDatabase  # noqa: PLC0415 - not needed by those who use a server
+
+    path = path.absolute()
+    if not path.exists():
+        if not create:
+            raise StorageError(f"{path}: there is no store here; `dspex optimize` and `dspex programs create` make one")
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.touch(mode=0o600)
+        except OSError as error:
+            raise explain(error, Location("sqlite", f"sqlite:///{path}", str(path))) from error
+    database = SQLiteDatabase(path)
+    try:
+        if await database.read(_version) != SCHEMA_VERSION:
+            # A migration is many statements; the lock on the file beside it keeps other processes out.
+            with await asyncio.to_thread(_held, path.with_name(path.name + ".migrating")):
+                await database.write(upgrade)
+    except BaseException:
+        await database.aclose()
+        raise
+    return database
+
+
+def _version(connection: Connection) -> int:
+    """The schema version of the store, 0 for an empty one. Raises NewerSchemaError."""
+    if not inspect(connection).has_table(store.name):
+        return 0
+    found = connection.execute(select(store.c.schema_version)).scalar() or 0
+    if found > SCHEMA_VERSION:
+        raise NewerSchemaError(
+            f"the store has schema {found}, this DSPEx reads up to {SCHEMA_VERSION}; upgrade DSPEx, or use another store"
+        )
+    return int(found)
+
+
+def upgrade(connection: Connection) -> int:
+    """Bring the store to the present schema, inside the caller's transaction; returns the version it had."""
+    if connection.dialect.name == "postgresql":
+        connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _MIGRATION_LOCK})
+    had = _version(connection)
+    if had == SCHEMA_VERSION:
+        return had
+    from alembic import command  # noqa: PLC0415 - only to migrate
+    from alembic.config import Config  # noqa: PLC0415
+
+    config = Config()
+    config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
+    config.attributes["connection"] = connection
+    command.upgrade(config, "head")
+    if had == 0:
+        connection.execute(store.insert().values(id=1, schema_version=SCHEMA_VERSION, created=time.time()))
+    else:
+        connection.execute(store.update().values(schema_version=SCHEMA_VERSION))
+    return had
+
+
+class _Held:
+    """An exclusive lock on a file, let go when the block ends or the process dies."""
+
+    def __init__(self, handle: int) -> None:
+        self._handle = handle
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, *_: Any) -> None:
+        os.close(self._handle)
+
+
+def _held(path: Path) -> _Held:
+    handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+    fcntl.flock(handle, fcntl.LOCK_EX)
+    return _Held(handle)

@@ -1,0 +1,176 @@
+"""SQLite: one file, a writer thread that groups commits, and readers beside it."""
+
+from __future__ import annotations
+
+import asyncio
+import queue
+import sqlite3
+import threading
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, TypeVar
+
+from sqlalchemy import Connection, Insert, create_engine
+from sqlalchemy.engine import Engine
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.pool import StaticPool
+
+from dspex.storage.database import Guard, Item, Location, StorageError, Work, explain, known, perform, settle
+
+T = TypeVar("T")
+_BUSY_SECONDS = 60.0
+_GROUP = 1024
+
+
+class SQLiteDatabase:
+    """A store in one file. WAL, synchronous FULL, `BEGIN IMMEDIATE` for every write.
+
+    Safe for several processes at once: writers wait for one another (up to a minute), readers never wait.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.location = Location("sqlite", f"sqlite:///{path}", str(path))
+        self._path = path
+        self._queue: queue.SimpleQueue[tuple[asyncio.AbstractEventLoop, Item] | None] = queue.SimpleQueue()
+        self._readers = ThreadPoolExecutor(2, thread_name_prefix="dspex-read")
+        self._local = threading.local()
+        self._engines: list[Engine] = []
+        self._lock = threading.Lock()
+        self._closed = False
+        self._thread: threading.Thread | None = None
+
+    async def write(self, work: Work[T], guard: Guard | None = None) -> T:
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[T] = loop.create_future()
+        self._enqueue(loop, Item(future, guard, work=work))
+        return await future
+
+    async def append(self, statement: Insert, row: Mapping[str, Any], guard: Guard | None = None) -> None:
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[None] = loop.create_future()
+        self._enqueue(loop, Item(future, guard, statement=statement, row=row))
+        await future
+
+    async def read(self, work: Work[T]) -> T:
+        return await asyncio.wrap_future(self._readers.submit(self._read, work))
+
+    async def aclose(self) -> None:
+        with self._lock:
+            if self._closed:
+                return
+            self._closed = True
+            self._queue.put(None)
+        if self._thread is not None:
+            await asyncio.to_thread(self._thread.join)
+        await asyncio.to_thread(self._readers.shutdown)
+        for engine in self._engines:
+            engine.dispose()
+
+    def _enqueue(self, loop: asyncio.AbstractEventLoop, item: Item) -> None:
+        with self._lock:
+            if self._closed:
+                raise StorageError(f"{self.location.url}: the store is closed")
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._serve, name="dspex-write", daemon=True)
+                self._thread.start()
+            self._queue.put((loop, item))
+
+    def _read(self, work: Work[T]) -> T:
+        engine: Engine | None = getattr(self._local, "engine", None)
+        if engine is None:
+            engine = self._local.engine = self._engine()
+        try:
+            with engine.connect() as connection:
+                connection.exec_driver_sql("BEGIN")
+                try:
+                    return work(connection)
+                finally:
+                    _roll_back(connection)
+        except DBAPIError as error:
+            raise explain(error, self.location) from error
+
+    def _engine(self) -> Engine:
+        # One connection, opened with transactions by hand: the driver's own deferred BEGIN would fail on a later write.
+        engine = create_engine("sqlite://", creator=self._connect, poolclass=StaticPool, isolation_level="AUTOCOMMIT")
+        with self._lock:
+            self._engines.append(engine)
+        return engine
+
+    def _connect(self) -> sqlite3.Connection:
+        self._still_there()
+        connection = sqlite3.connect(self._path, timeout=_BUSY_SECONDS, isolation_level=None, check_same_thread=False)
+        for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "temp_store=MEMORY"):
+            connection.execute(f"PRAGMA {pragma}").close()
+        return connection
+
+    def _still_there(self) -> None:
+        if not self._path.exists():
+            raise StorageError(f"{self._path}: the database is gone; restore it, or start anew")
+
+    def _serve(self) -> None:
+        """The writer thread: whatever waits when a commit is over goes into the next."""
+        engine: Engine | None = None
+        while True:
+            waiting, closing = self._waiting()
+            if waiting:
+                try:
+                    engine = engine or self._engine()
+                    outcomes = self._commit(engine, [item for _, item in waiting])
+                except Exception as error:
+                    outcomes = [(item, known(error, self.location)) for _, item in waiting]
+                _deliver(waiting, outcomes)
+            if closing:
+                return
+
+    def _waiting(self) -> tuple[list[tuple[asyncio.AbstractEventLoop, Item]], bool]:
+        """All that waits now, at least one; and whether the store is being closed."""
+        found: list[tuple[asyncio.AbstractEventLoop, Item]] = []
+        entry = self._queue.get()
+        while entry is not None:
+            found.append(entry)
+            if len(found) >= _GROUP:
+                return found, False
+            try:
+                entry = self._queue.get_nowait()
+            except queue.Empty:
+                return found, False
+        return found, True
+
+    def _commit(self, engine: Engine, items: Sequence[Item]) -> list[tuple[Item, Any]]:
+        """One transaction for all; when something in it fails, each has one of its own and fails alone."""
+        try:
+            return list(zip(items, self._transaction(engine, items), strict=True))
+        except Exception as error:
+            if len(items) == 1:
+                return [(items[0], known(error, self.location))]
+        return [outcome for item in items for outcome in self._commit(engine, [item])]
+
+    def _transaction(self, engine: Engine, items: Sequence[Item]) -> list[Any]:
+        self._still_there()
+        with engine.connect() as connection:
+            connection.exec_driver_sql("BEGIN IMMEDIATE")
+            try:
+                results = perform(connection, items)
+                connection.exec_driver_sql("COMMIT")
+            except BaseException:
+                _roll_back(connection)
+                raise
+            return results
+
+
+def _roll_back(connection: Connection) -> None:
+    try:
+        connection.exec_driver_sql("ROLLBACK")
+    except DBAPIError:
+        return  # a full disk or a broken file has rolled back already
+
+
+def _deliver(waiting: list[tuple[asyncio.AbstractEventLoop, Item]], outcomes: list[tuple[Item, Any]]) -> None:
+    """Wake each loop once for all of its items."""
+    loops = {id(loop): loop for loop, _ in waiting}
+    owner = {id(item): id(loop) for loop, item in waiting}
+    for key, loop in loops.items():
+        mine = [outcome for outcome in outcomes if owner[id(outcome[0])] == key]
+        if not loop.is_closed():
+            loop.call_soon_threadsafe(settle, mine)
