@@ -1,0 +1,294 @@
+"""The rows of a search and the protocols of its parts: ledger, proposer, schedule, strategy, laboratory.
+
+Everything a search decides is a function of the ledger's folded rows, the strategy's memo and seeded generators, so
+that resuming is reading rows and the order in which evaluations happen to finish changes nothing.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from random import Random
+from typing import Literal, Protocol
+
+from dspex.kernel.ports import JSON, NO_USAGE, Event, Message, Usage
+from dspex.kernel.space import Configuration
+from dspex.optimization.problem import Problem
+
+Pair = tuple[str, str, int]
+"""(candidate, example, sample): what is evaluated, once."""
+VariableKind = Literal["float", "integer", "boolean", "choice", "text", "demos", "subset"]
+
+
+@dataclass(frozen=True, slots=True)
+class Proposal:
+    """A configuration worth trying, with where it comes from."""
+
+    values: Configuration
+    operator: str
+    """The proposer that made it."""
+    parents: tuple[str, ...] = ()
+    """Candidates it was made from."""
+    hypothesis: str = ""
+    """What is expected of it, in words."""
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A row: a completed configuration. `id` is the content hash of it and of the program it configures."""
+
+    id: str
+    values: Configuration
+    operator: str
+    parents: tuple[str, ...]
+    hypothesis: str
+    round: int
+
+
+@dataclass(frozen=True, slots=True)
+class Trace:
+    """What one model call or step of an evaluation took and gave; outputs are None where it failed."""
+
+    step: str
+    inputs: Mapping[str, JSON]
+    outputs: Mapping[str, JSON] | None
+    error: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluation:
+    """A row: what came of one pair. `score` is None where infrastructure failed, and the pair stays unevaluated."""
+
+    candidate: str
+    example: str
+    sample: int
+    round: int
+    score: float | None
+    feedback: str | None = None
+    outputs: Mapping[str, JSON] | None = None
+    error: str | None = None
+    error_kind: str | None = None
+    usage: Usage = NO_USAGE
+    seconds: float = 0.0
+    trace: tuple[Trace, ...] = ()
+
+    @property
+    def pair(self) -> Pair:
+        return (self.candidate, self.example, self.sample)
+
+
+@dataclass(frozen=True, slots=True)
+class Round:
+    """A row: what a strategy decided to do next. It is committed, with its candidates, before anything of it runs."""
+
+    number: int
+    pairs: tuple[Pair, ...]
+    """To evaluate; all of it is evaluated before the next round is decided."""
+    candidates: tuple[Candidate, ...] = ()
+    """New with this round."""
+    memo: JSON = None
+    """What the strategy wants to know next time; small."""
+    purpose: Literal["search", "confirmation"] = "search"
+    usage: Usage = NO_USAGE
+    """What deciding it consumed (models asked for proposals)."""
+
+
+class Ledger(Protocol):
+    """The rows of one run.
+
+    Contract: used from one event loop. What an awaited write has returned from is durable. Reads that are not async
+    answer from memory and see *folded* rounds only, in the order of their pairs; `holds` and `unfolded` see
+    everything committed. First write of a pair wins.
+    """
+
+    @property
+    def candidates(self) -> Mapping[str, Candidate]:
+        """All committed candidates by id, oldest first."""
+        ...
+
+    @property
+    def rounds(self) -> Sequence[Round]:
+        """All committed rounds in order; `rounds[n].number == n`."""
+        ...
+
+    @property
+    def folded(self) -> int:
+        """How many rounds are folded: this one is the next to be decided or finished."""
+        ...
+
+    def scores(self, candidate: str) -> Mapping[tuple[str, int], float]:
+        """(example, sample) to score, of folded rounds."""
+        ...
+
+    def holds(self, pair: Pair) -> bool:
+        """Whether the pair has a score, folded or not: it must not be bought again."""
+        ...
+
+    def failures(self, pair: Pair) -> int:
+        """How often infrastructure failed the pair."""
+        ...
+
+    @property
+    def usage(self) -> Usage:
+        """Everything consumed so far: evaluations, failed ones included, and proposals."""
+        ...
+
+    async def read(self, pair: Pair) -> Evaluation | None:
+        """The whole row of a scored pair."""
+        ...
+
+    async def commit(self, round: Round) -> None:
+        """The round, its candidates and the memo, in one transaction."""
+        ...
+
+    async def record(self, evaluation: Evaluation) -> None:
+        """One evaluation. A pair that already has a score keeps it; a row without a score counts as a failure."""
+        ...
+
+    async def fold(self, number: int) -> None:
+        """Make what belongs to round `number` visible, in the order of its pairs."""
+        ...
+
+    async def log(self, event: Event) -> None:
+        """Append an event, for whoever watches."""
+        ...
+
+
+class Lab(Protocol):
+    """What a strategy may do that costs: both count against the budget.
+
+    Contract: raises BudgetExceededError when the next call does not fit, OutageError and fatal LMErrors as they come.
+    The same request with the same sample is the same call. What `evaluate` finds is seen by others from the next round.
+    """
+
+    async def ask(self, messages: Sequence[Message], *, temperature: float, sample: int) -> str:
+        """The proposer model's answer."""
+        ...
+
+    async def evaluate(self, pairs: Sequence[Pair]) -> list[Evaluation]:
+        """Evaluations of pairs of committed candidates, in their order; those the ledger has are free."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Search:
+    """What a strategy sees when it decides round `number`."""
+
+    problem: Problem
+    ledger: Ledger
+    lab: Lab
+    number: int
+    memo: JSON
+    """Of the round before."""
+    affordable: float = math.inf
+    """How many more evaluations the search's share of the budget pays for, at the mean price so far."""
+
+    def rng(self, name: str) -> Random:
+        """A generator for this run's seed, this round and `name`."""
+        return Random(f"{self.problem.seed}/{self.number}/{name}")
+
+    def candidate(self, proposal: Proposal) -> Candidate | None:
+        """The proposal as a new candidate; None where its values are invalid or the ledger has them already."""
+        problem = self.problem
+        values = problem.completed(proposal.values)
+        if problem.space.problems(values):
+            return None
+        found = problem.id_of(values)
+        if found in self.ledger.candidates:
+            return None
+        return Candidate(found, values, proposal.operator, proposal.parents, proposal.hypothesis, self.number)
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """A proposer's turn: make up to `count` proposals from `parents`, best first."""
+
+    search: Search
+    parents: Sequence[Candidate]
+    count: int
+    rng: Random
+
+
+class Proposer(Protocol):
+    """Makes candidates.
+
+    Contract: no state of its own beyond caches of pure functions; all randomness from `turn.rng`; everything that costs
+    through `turn.search.lab`. Proposals may repeat or be invalid: they are then left out and nothing is paid.
+    """
+
+    name: str
+    needs: frozenset[VariableKind]
+    """It works on variables of any of these kinds; without one in the space it cannot propose."""
+
+    async def propose(self, turn: Turn) -> list[Proposal]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """A schedule's round: which pairs, and its memo."""
+
+    pairs: tuple[Pair, ...]
+    memo: JSON
+
+
+class Schedule(Protocol):
+    """Where the next evaluations go. Pure: a function of the search's ledger and its own memo."""
+
+    name: str
+
+    def fold(self, search: Search, memo: JSON) -> JSON:
+        """The memo after the last round's scores: who is dropped, goes on, waits, leads."""
+        ...
+
+    def room(self, search: Search, memo: JSON) -> int:
+        """How many new candidates it would take now."""
+        ...
+
+    def plan(self, search: Search, memo: JSON, fresh: Sequence[str]) -> Draft:
+        """The pairs of the next round, no more than `search.affordable`; none when there is nothing left to do."""
+        ...
+
+    def ranking(self, search: Search) -> list[str]:
+        """Candidates that have been evaluated, most promising first; the seed program is among them."""
+        ...
+
+    def finalists(self, search: Search, memo: JSON) -> list[str]:
+        """Candidates shown to be better than the seed program on val, best first; empty when there is none."""
+        ...
+
+
+class Strategy(Protocol):
+    """Decides rounds until there is nothing left worth doing. Keeps no hidden state."""
+
+    name: str
+
+    def check(self, problem: Problem) -> None:
+        """Raises ConfigurationError where the program gives it nothing to vary."""
+        ...
+
+    async def next_round(self, search: Search) -> Round | None:
+        """The next round, not yet committed; None to stop."""
+        ...
+
+    def finalists(self, search: Search) -> list[str]:
+        """Who may go on to confirmation, best first."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class SearchOptions:
+    """How a search runs, beside what it searches."""
+
+    concurrency: int = 16
+    """Evaluations at once. Changes how long a search takes and nothing else."""
+    width: int | None = None
+    """New candidates in a round; None: from the budget, 4 to 12."""
+    reserve: float = 0.18
+    """At most this share of the budget is kept for the confirmation."""
+    attempts: int = 3
+    """How often a pair is tried that infrastructure fails, a round."""
+    proposer_model: str | None = None
+    """`provider/name` of the model that writes proposals; None: the program's own."""
+    proposer_settings: Mapping[str, JSON] = field(default_factory=dict[str, JSON])
+    """Further settings of its requests, such as max_tokens."""

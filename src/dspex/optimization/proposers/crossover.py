@@ -1,0 +1,81 @@
+"""New candidates out of two good ones, and good ones with a part of their instructions taken out."""
+
+from __future__ import annotations
+
+from random import Random
+
+from dspex.kernel.ports import JSON
+from dspex.kernel.variables import Text, Variable
+from dspex.optimization.ports import Candidate, Proposal, Turn, VariableKind
+from dspex.optimization.stages import holes, text_of
+
+ANY: frozenset[VariableKind] = frozenset({"float", "integer", "boolean", "choice", "text", "demos", "subset"})
+
+
+class Crossover:
+    """Each variable from one of two parents; of two texts sometimes the lines of both."""
+
+    name = "crossover"
+    needs = ANY
+
+    async def propose(self, turn: Turn) -> list[Proposal]:
+        found: list[Proposal] = []
+        if len(turn.parents) < 2:
+            return found
+        for _ in range(turn.count):
+            one, other = _pair(turn)
+            values = self._mixed(turn, one, other)
+            found.append(Proposal(values, self.name, (one.id, other.id), "the best of two candidates together"))
+        return found
+
+    def _mixed(self, turn: Turn, one: Candidate, other: Candidate) -> dict[str, JSON]:
+        space, rng = turn.search.problem.space, turn.rng
+        values = dict(one.values)
+        differing = [path for path, value in one.values.items() if path in other.values and other.values[path] != value]
+        if not differing:
+            return values
+        taken = [path for path in differing if rng.random() < 0.5] or [rng.choice(differing)]
+        if len(differing) > 1 and len(taken) == len(differing):
+            taken.remove(rng.choice(taken))
+        for path in taken:
+            values[path] = _joined(space[path], one.values[path], other.values[path], rng)
+        return values
+
+
+class Trimming:
+    """A line or a sentence of the instructions left out: what misleads can only be deleted."""
+
+    name = "trimming"
+    needs: frozenset[VariableKind] = frozenset({"text"})
+
+    async def propose(self, turn: Turn) -> list[Proposal]:
+        found: list[Proposal] = []
+        for _ in range(turn.count):
+            parent = turn.parents[min(int(turn.rng.expovariate(0.7)), len(turn.parents) - 1)]
+            wanted = holes(turn.search.problem.program, parent.values, "text")
+            if not wanted:
+                continue
+            hole = turn.rng.choice(wanted)
+            text = text_of(hole, parent.values)
+            parts, joint = (text.splitlines(), "\n") if "\n" in text else (text.split(". "), ". ")
+            if len(parts) > 1:
+                gone = turn.rng.randrange(len(parts))
+                values = {**parent.values, hole.dimension.path: joint.join(parts[:gone] + parts[gone + 1 :]).strip()}
+                said = f"without: {parts[gone].strip()[:80]}"
+                found.append(Proposal(values, self.name, (parent.id,), said))
+        return found
+
+
+def _pair(turn: Turn) -> tuple[Candidate, Candidate]:
+    first = min(int(turn.rng.expovariate(0.7)), len(turn.parents) - 1)
+    second = turn.rng.choice([index for index in range(len(turn.parents)) if index != first])
+    return turn.parents[first], turn.parents[second]
+
+
+def _joined(variable: Variable, one: JSON, other: JSON, rng: Random) -> JSON:
+    if not (isinstance(variable, Text) and isinstance(one, str) and isinstance(other, str)) or rng.random() < 0.5:
+        return other
+    lines = dict.fromkeys([*one.splitlines(), *other.splitlines()])
+    joined = "\n".join(lines)
+    return joined if variable.problem(joined) is None else other
+

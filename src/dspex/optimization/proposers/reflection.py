@@ -1,0 +1,172 @@
+"""Instructions rewritten by a model that reads labelled examples and what the present ones got wrong."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from random import Random
+
+from dspex.errors import LMError
+from dspex.kernel.ports import JSON, Message
+from dspex.kernel.variables import Text
+from dspex.optimization.ports import Candidate, Evaluation, Proposal, Search, Turn, VariableKind
+from dspex.optimization.stages import Hole, holes, labelled, text_of
+
+SHOWN = 48
+"""Labelled examples in one request."""
+MINIBATCH = 24
+"""Training examples the parent is run on to see it fail."""
+FAILURES = 12
+_LONGEST = 1500
+_ANSWER = re.compile(r"<instructions>\s*(.*?)\s*</instructions>", re.DOTALL | re.IGNORECASE)
+_FENCE = re.compile(r"^```\w*\n(.*?)\n?```$", re.DOTALL)
+AIMS = (
+    "State, for each possible answer, which words and facts in the inputs speak for it.",
+    "Repair what caused the mistakes below, keep the rest, and delete whatever misleads.",
+    "Find what tells apart the answers that are confused with each other, and write one rule for each such pair.",
+    "Write afresh, as short numbered rules, the most frequent cases first.",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """One request for new instructions."""
+
+    parent: Candidate
+    hole: Hole
+    messages: tuple[Message, ...]
+    sample: int
+
+
+class Reflection:
+    """Asks the proposer model for better instructions of one step, several times over with different evidence."""
+
+    name = "reflection"
+    needs: frozenset[VariableKind] = frozenset({"text"})
+
+    async def propose(self, turn: Turn) -> list[Proposal]:
+        tasks = [task for index in range(turn.count) if (task := await _task(turn, index)) is not None]
+        answers = await asyncio.gather(*(_answer(turn.search, task) for task in tasks))
+        found: list[Proposal] = []
+        for task, answer in zip(tasks, answers, strict=True):
+            if answer and answer != text_of(task.hole, task.parent.values):
+                values = {**task.parent.values, task.hole.dimension.path: answer}
+                said = f"instructions of {task.hole.path} rewritten from what went wrong"
+                found.append(Proposal(values, self.name, (task.parent.id,), said))
+        return found
+
+
+async def _task(turn: Turn, index: int) -> Task | None:
+    search, rng = turn.search, turn.rng
+    parent = turn.parents[min(int(rng.expovariate(0.7)), len(turn.parents) - 1)]
+    wanted = holes(search.problem.program, parent.values, "text")
+    if not wanted:
+        return None
+    hole = rng.choice(wanted)
+    failures = await _failures(search, parent, rng)
+    shown = labelled(hole.step, rng.sample(search.problem.train, min(SHOWN, len(search.problem.train))))
+    if not failures and not shown:
+        return None
+    variable = hole.dimension.variable
+    limit = variable.max_length if isinstance(variable, Text) else 4000
+    messages = _messages(hole, text_of(hole, parent.values), shown, _told(search, hole, failures), _closing(rng, limit))
+    return Task(parent, hole, messages, index)
+
+
+async def _failures(search: Search, parent: Candidate, rng: Random) -> list[Evaluation]:
+    """Training examples on which the parent scores less than it could, worst first."""
+    train = [item.id for item in search.problem.train]
+    batch = rng.sample(train, min(MINIBATCH, len(train)))
+    rows = await search.lab.evaluate([(parent.id, example, 0) for example in batch])
+    wrong = [row for row in rows if row.score is not None and row.score < 1]
+    return sorted(wrong, key=lambda row: (row.score or 0.0, row.example))[:FAILURES]
+
+
+async def _answer(search: Search, task: Task) -> str | None:
+    try:
+        text = await search.lab.ask(task.messages, temperature=0.8, sample=task.sample)
+    except LMError as error:
+        if error.transient or not error.infrastructure:
+            return None  # one draw less; the others go on
+        raise
+    return _read(text, task.hole)
+
+
+def _read(text: str, hole: Hole) -> str | None:
+    """The instructions in an answer: between the tags where there are any, else all of it without a fence."""
+    tagged = _ANSWER.findall(text)
+    found = (tagged[-1] if tagged else text).strip()
+    if fenced := _FENCE.match(found):
+        found = fenced.group(1).strip()
+    variable = hole.dimension.variable
+    limit = variable.max_length if isinstance(variable, Text) else len(found)
+    while len(found) > limit and "\n" in found:
+        found = found[: found.rindex("\n")].rstrip()
+    return found if found and len(found) <= limit else None
+
+
+def _told(search: Search, hole: Hole, failures: Sequence[Evaluation]) -> list[dict[str, JSON]]:
+    """Failures as the model reads them: what the step was given, what it gave, what was expected, and the remarks."""
+    names = [item.name for item in hole.step.signature.outputs]
+    found: list[dict[str, JSON]] = []
+    for row in failures:
+        example = search.problem.examples[row.example]
+        trace = next((item for item in row.trace if item.step == hole.path), None)
+        if trace is None:
+            continue
+        told: dict[str, JSON] = {"inputs": dict(trace.inputs), "answered": dict(trace.outputs or {})}
+        told["expected"] = {name: example[name] for name in names if name in example.values}
+        told["feedback"] = row.feedback or row.error or f"score {row.score:.2f}"
+        found.append({key: value for key, value in told.items() if value})
+    return found
+
+
+def _messages(
+    hole: Hole, present: str, shown: Sequence[Mapping[str, JSON]], told: Sequence[Mapping[str, JSON]], closing: str
+) -> tuple[Message, ...]:
+    signature = hole.step.signature
+    inputs, outputs = [item.name for item in signature.inputs], [item.name for item in signature.outputs]
+    parts = [f"Current instructions:\n<current>\n{present}\n</current>"]
+    if shown:
+        rows = [
+            {"inputs": {k: v for k, v in item.items() if k in inputs}, "expected": {k: item[k] for k in outputs if k in item}}
+            for item in shown
+        ]
+        parts.append("Labelled examples, one on a line:\n" + "\n".join(map(_line, rows)))
+    if told:
+        parts.append("Mistakes made under the current instructions, one on a line:\n" + "\n".join(map(_line, told)))
+    parts.append(closing)
+    system = (
+        "You improve the instructions that a language model follows in one step of a program. The step is given "
+        f"{_named(inputs)} and has to answer with {_named(outputs)}. From the evidence, work out what decides the "
+        "right answer in general, and say it so that a model that sees only your instructions and new inputs gets them "
+        "right. Do not mention these examples, and add no rule that the evidence does not support."
+    )
+    return ({"role": "system", "content": system}, {"role": "user", "content": "\n\n".join(parts)})
+
+
+def _closing(rng: Random, limit: int) -> str:
+    return (
+        f"{rng.choice(AIMS)} Write the improved instructions, at most {limit} characters, between <instructions> and "
+        "</instructions>, and nothing else."
+    )
+
+
+def _named(names: Sequence[str]) -> str:
+    return ", ".join(f"`{name}`" for name in names)
+
+
+def _line(row: Mapping[str, JSON]) -> str:
+    text = json.dumps(row, ensure_ascii=False)
+    if len(text) <= _LONGEST:
+        return text
+    return json.dumps({key: _shortened(value) for key, value in row.items()}, ensure_ascii=False)
+
+
+def _shortened(value: JSON) -> JSON:
+    if isinstance(value, str):
+        return value if len(value) <= _LONGEST else f"{value[:_LONGEST]} [...]"
+    return {key: _shortened(item) for key, item in value.items()} if isinstance(value, dict) else value

@@ -1,0 +1,1 @@
+"""Schedules: where the next evaluations go."""
