@@ -7,7 +7,11 @@ import os
 import sys
 from collections.abc import Mapping, Sequence
 from shutil import get_terminal_size
-from typing import Any, TextIO
+from typing import Any, Protocol
+
+
+class _Stream(Protocol):
+    def isatty(self) -> bool: ...
 
 
 _COLOURS = {"red": "31", "green": "32", "yellow": "33", "blue": "34", "dim": "2", "bold": "1"}
@@ -32,12 +36,12 @@ def note(text: str = "", *, colour: str | None = None) -> None:
     sys.stderr.flush()
 
 
-def paint(text: str, colour: str, stream: TextIO | None = None) -> str:
+def paint(text: str, colour: str, stream: _Stream | None = None) -> str:
     """`text` in a colour, where the stream is a terminal and nobody asked for none (https://no-color.org)."""
     return f"\x1b[{_COLOURS[colour]}m{text}\x1b[0m" if coloured(stream or sys.stdout) else text
 
 
-def coloured(stream: TextIO) -> bool:
+def coloured(stream: _Stream) -> bool:
     """Whether colour is wanted on `stream`."""
     return stream.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
 
