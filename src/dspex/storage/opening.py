@@ -86,7 +86,7 @@ def _version(connection: Connection) -> int:
     found = connection.execute(select(store.c.schema_version)).scalar() or 0
     if found > SCHEMA_VERSION:
         raise NewerSchemaError(
-            f"the store has schema {found}, this DSPEx reads up to {SCHEMA_VERSION}; upgrade DSPEx, or use another store"
+            f"the store has schema {found}, this DSPEx reads up to {SCHEMA_VERSION}; upgrade DSPEx or use another"
         )
     return int(found)
 

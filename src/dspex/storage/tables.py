@@ -206,13 +206,14 @@ commands = Table(
 events = Table(
     "events",
     metadata,
-    Column("run", String(40), ForeignKey("runs.id", ondelete="CASCADE"), primary_key=True),
-    Column("sequence", Integer, primary_key=True),
+    Column("sequence", _Serial, primary_key=True, autoincrement=True),
+    Column("run", String(40), ForeignKey("runs.id", ondelete="CASCADE"), nullable=False),
     Column("kind", String(60), nullable=False),
     Column("data", Text, nullable=False),
     Column("created", Float, nullable=False),
-    sqlite_with_rowid=False,
+    Index(None, "run", "sequence"),
 )
+"""Append-only; the sequence grows over all runs of the store."""
 
 executions = Table(
     "executions",

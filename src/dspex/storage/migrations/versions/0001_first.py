@@ -138,15 +138,15 @@ def upgrade() -> None:
     )
     op.create_table(
         "events",
+        sa.Column("sequence", _SERIAL, autoincrement=True, nullable=False),
         sa.Column("run", sa.String(length=40), nullable=False),
-        sa.Column("sequence", sa.Integer(), nullable=False),
         sa.Column("kind", sa.String(length=60), nullable=False),
         sa.Column("data", sa.Text(), nullable=False),
         sa.Column("created", sa.Float(), nullable=False),
         sa.ForeignKeyConstraint(["run"], ["runs.id"], name=op.f("fk_events_run"), ondelete="CASCADE"),
-        sa.PrimaryKeyConstraint("run", "sequence", name=op.f("pk_events")),
-        sqlite_with_rowid=False,
+        sa.PrimaryKeyConstraint("sequence", name=op.f("pk_events")),
     )
+    op.create_index(op.f("ix_events_run_sequence"), "events", ["run", "sequence"], unique=False)
     op.create_table(
         "examples",
         sa.Column("dataset", sa.String(length=64), nullable=False),

@@ -1,0 +1,191 @@
+"""The ledger of a durable run: rows in the database, read back into memory when a run is carried on."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from sqlalchemy import Connection, select
+
+from dspex.kernel.ports import JSON, Event, Usage
+from dspex.optimization.ledger import MemoryLedger
+from dspex.optimization.ports import Candidate, Evaluation, Pair, Round, Trace
+from dspex.storage.database import Database, Guard
+from dspex.storage.statements import insert_new, packed, unpacked
+from dspex.storage.tables import candidates, evaluations, events, failures, rounds
+
+
+class DurableLedger:
+    """`Ledger` whose awaited writes return after their commit. Reads answer from a copy in memory.
+
+    `guard` fences every write: it raises when the run has been taken over by another process.
+    """
+
+    def __init__(self, database: Database, run: str, guard: Guard | None = None) -> None:
+        self._database, self._run, self._guard = database, run, guard
+        self._memory = MemoryLedger()
+        dialect = database.location.dialect
+        self._add_evaluation = insert_new(evaluations, dialect)
+        self._add_failure = failures.insert()
+        self._add_event = events.insert()
+
+    @classmethod
+    async def load(cls, database: Database, run: str, guard: Guard | None = None) -> DurableLedger:
+        """The ledger as its rows tell it, empty for a new run."""
+        ledger = cls(database, run, guard)
+        found = await database.read(lambda connection: _rows(connection, run))
+        await ledger._replay(*found)
+        return ledger
+
+    @property
+    def candidates(self) -> Mapping[str, Candidate]:
+        return self._memory.candidates
+
+    @property
+    def rounds(self) -> Sequence[Round]:
+        return self._memory.rounds
+
+    @property
+    def folded(self) -> int:
+        return self._memory.folded
+
+    @property
+    def usage(self) -> Usage:
+        return self._memory.usage
+
+    def scores(self, candidate: str) -> Mapping[tuple[str, int], float]:
+        return self._memory.scores(candidate)
+
+    def holds(self, pair: Pair) -> bool:
+        return self._memory.holds(pair)
+
+    def failures(self, pair: Pair) -> int:
+        return self._memory.failures(pair)
+
+    async def read(self, pair: Pair) -> Evaluation | None:
+        return await self._memory.read(pair)
+
+    async def commit(self, round: Round) -> None:
+        start = len(self._memory.candidates)
+        known = self._memory.candidates
+        fresh = [item for item in round.candidates if item.id not in known]
+        now = time.time()
+
+        def work(connection: Connection) -> None:
+            connection.execute(rounds.insert(), _round_row(self._run, round, now))
+            if fresh:
+                rows = [_candidate_row(self._run, start + place, item) for place, item in enumerate(fresh)]
+                connection.execute(candidates.insert(), rows)
+
+        await self._database.write(work, self._guard)
+        await self._memory.commit(round)
+
+    async def record(self, evaluation: Evaluation) -> None:
+        row = _evaluation_row(self._run, evaluation)
+        if evaluation.score is None:
+            row = {**row, "created": time.time()}
+            del row["score"], row["trace"]
+            await self._database.append(self._add_failure, row, self._guard)
+        else:
+            await self._database.append(self._add_evaluation, row, self._guard)
+        await self._memory.record(evaluation)
+
+    async def fold(self, number: int) -> None:
+        def work(connection: Connection) -> None:
+            chosen = rounds.c.run == self._run, rounds.c.number == number
+            connection.execute(rounds.update().where(*chosen).values(folded=time.time()))
+
+        await self._database.write(work, self._guard)
+        await self._memory.fold(number)
+
+    async def log(self, event: Event) -> None:
+        data = packed({"where": event.where, **_shown(event.data)})
+        row = {"run": self._run, "kind": event.kind, "data": data, "created": time.time()}
+        await self._database.append(self._add_event, row, self._guard)
+
+    async def _replay(self, kept: list[Round], folded: int, found: list[Evaluation]) -> None:
+        by_round: dict[int, list[Evaluation]] = {}
+        for row in found:
+            by_round.setdefault(row.round, []).append(row)
+        for round in kept:
+            await self._memory.commit(round)
+            for row in by_round.get(round.number, ()):
+                await self._memory.record(row)
+            if round.number < folded:
+                await self._memory.fold(round.number)
+
+
+def _rows(connection: Connection, run: str) -> tuple[list[Round], int, list[Evaluation]]:
+    made: dict[str, Candidate] = {}
+    for row in connection.execute(select(candidates).where(candidates.c.run == run).order_by(candidates.c.position)):
+        made[row.id] = _candidate(row.id, row.round, unpacked(row.data))
+    kept: list[Round] = []
+    folded = 0
+    for row in connection.execute(select(rounds).where(rounds.c.run == run).order_by(rounds.c.number)):
+        new = tuple(item for item in made.values() if item.round == row.number)
+        kept.append(_round(row.number, new, unpacked(row.data)))
+        folded += row.folded is not None
+    order = (evaluations.c.round, evaluations.c.candidate, evaluations.c.example, evaluations.c.sample)
+    found = [
+        _evaluation(row, unpacked(row.data), row.score, unpacked(row.trace))
+        for row in connection.execute(select(evaluations).where(evaluations.c.run == run).order_by(*order))
+    ]
+    failed = [
+        _evaluation(row, unpacked(row.data), None, None)
+        for row in connection.execute(select(failures).where(failures.c.run == run).order_by(failures.c.id))
+    ]
+    return kept, folded, [*found, *failed]
+
+
+def _candidate_row(run: str, position: int, item: Candidate) -> dict[str, Any]:
+    data = packed([dict(item.values), item.operator, list(item.parents), item.hypothesis])
+    return {"run": run, "id": item.id, "position": position, "round": item.round, "data": data}
+
+
+def _candidate(id: str, round: int, data: list[Any]) -> Candidate:
+    values, operator, parents, hypothesis = data
+    return Candidate(id, values, operator, tuple(parents), hypothesis, round)
+
+
+def _round_row(run: str, item: Round, now: float) -> dict[str, Any]:
+    data = packed([[list(pair) for pair in item.pairs], item.memo, item.purpose, _usage_data(item.usage)])
+    return {"run": run, "number": item.number, "data": data, "created": now, "folded": None}
+
+
+def _round(number: int, new: tuple[Candidate, ...], data: list[Any]) -> Round:
+    pairs, memo, purpose, usage = data
+    return Round(number, tuple((c, e, s) for c, e, s in pairs), new, memo, purpose, Usage(*usage))
+
+
+def _evaluation_row(run: str, item: Evaluation) -> dict[str, Any]:
+    data = packed([item.feedback, item.outputs, item.error, item.error_kind, _usage_data(item.usage), item.seconds])
+    trace = [[step.step, step.inputs, step.outputs, step.error] for step in item.trace]
+    return {
+        "run": run, "candidate": item.candidate, "example": item.example, "sample": item.sample, "round": item.round,
+        "score": item.score, "data": data, "trace": packed(trace) if trace else None,
+    }  # fmt: skip
+
+
+def _evaluation(row: Any, data: list[Any], score: float | None, trace: list[Any] | None) -> Evaluation:
+    feedback, outputs, error, kind, usage, seconds = data
+    steps = tuple(Trace(*step) for step in trace or ())
+    about = (feedback, outputs, error, kind, Usage(*usage), seconds, steps)
+    return Evaluation(row.candidate, row.example, row.sample, row.round, score, *about)
+
+
+def _usage_data(usage: Usage) -> list[JSON]:
+    return [usage.calls, usage.input_tokens, usage.output_tokens, usage.usd, usage.cached_calls, usage.retries]
+
+
+def _shown(data: Mapping[str, Any]) -> dict[str, Any]:
+    """An event's data as JSON; what is not JSON is shown as text."""
+    return {key: value if _is_json(value) else str(value) for key, value in data.items()}
+
+
+def _is_json(value: Any) -> bool:
+    try:
+        packed(value)
+    except (TypeError, ValueError):
+        return False
+    return True

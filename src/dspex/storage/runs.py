@@ -1,0 +1,201 @@
+"""Rows of runs: their states and the graph they move along, ownership by epoch, commands, events."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal, get_args
+
+from sqlalchemy import Connection, RowMapping, func, select
+
+from dspex.errors import ConfigurationError, UnknownNameError
+from dspex.kernel.ports import JSON
+from dspex.storage.database import FencedError, Guard, StorageError
+from dspex.storage.statements import packed, unpacked
+from dspex.storage.tables import calls, commands, evaluations, events, rounds, runs
+
+RunState = Literal["queued", "running", "pausing", "paused", "stopping", "stopped", "completed", "failed", "crashed"]
+STATES: tuple[RunState, ...] = get_args(RunState)
+FINISHED: frozenset[RunState] = frozenset({"stopped", "completed"})
+"""Ends; to go on from one, fork it."""
+MOVES: Mapping[RunState, frozenset[RunState]] = {
+    "queued": frozenset({"running", "paused", "stopped", "failed", "crashed"}),
+    "running": frozenset({"pausing", "paused", "stopping", "stopped", "completed", "failed", "crashed"}),
+    "pausing": frozenset({"paused", "stopping", "stopped", "completed", "failed", "crashed"}),
+    "paused": frozenset({"queued", "stopped"}),
+    "stopping": frozenset({"stopped", "completed", "failed", "crashed"}),
+    "crashed": frozenset({"queued", "stopped"}),
+    "failed": frozenset({"queued", "stopped"}),
+    "stopped": frozenset(),
+    "completed": frozenset(),
+}
+"""Where a run may go from each state; anything else is refused."""
+CommandKind = Literal["pause", "resume", "stop", "stop-now", "raise"]
+
+
+@dataclass(frozen=True, slots=True)
+class RunRow:
+    """One run as the database has it."""
+
+    id: str
+    name: str
+    program: str | None
+    base_version: int | None
+    parent: str | None
+    state: RunState
+    reason: str
+    spec: dict[str, JSON]
+    budget: dict[str, JSON]
+    strategy: str
+    seed: int
+    epoch: int
+    owner: str
+    heartbeat: float | None
+    lease_until: float | None
+    restarts: int
+    progress: dict[str, JSON]
+    """What the runner last wrote of where it is: best and seed score, round, rung, spent."""
+    result: dict[str, JSON] | None
+    created: float
+    started: float | None
+    finished: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """Something asked of a run and not yet done."""
+
+    id: int
+    kind: CommandKind
+    data: dict[str, JSON]
+
+
+def create(connection: Connection, row: Mapping[str, Any]) -> None:
+    """Insert a queued run; `spec` and `budget` are JSON data."""
+    values = {**row, "spec": packed(row["spec"]), "budget": packed(row["budget"])}
+    connection.execute(runs.insert().values(state="queued", created=time.time(), **values))
+
+
+def find(connection: Connection, id: str) -> RunRow:
+    """The run of this id or of an id that only it starts with. Raises UnknownNameError."""
+    row = connection.execute(select(runs).where(runs.c.id == id)).mappings().one_or_none()
+    if row is None:
+        like = select(runs).where(runs.c.id.startswith(id, autoescape=True)).limit(2)
+        near = [_run(item) for item in connection.execute(like).mappings()] if id else []
+        if len(near) == 1:
+            return near[0]
+        ids = connection.execute(select(runs.c.id).order_by(runs.c.created.desc()).limit(200)).scalars().all()
+        raise UnknownNameError("run", id, ids)
+    return _run(row)
+
+
+def listed(connection: Connection, limit: int = 100, states: frozenset[str] | None = None) -> list[RunRow]:
+    """Runs, newest first."""
+    query = select(runs).order_by(runs.c.created.desc()).limit(limit)
+    if states is not None:
+        query = query.where(runs.c.state.in_(sorted(states)))
+    return [_run(row) for row in connection.execute(query).mappings()]
+
+
+def move(connection: Connection, id: str, to: RunState, reason: str = "", **values: Any) -> RunState:
+    """Change the state along the graph; returns the state it had. Raises ConfigurationError for a move it forbids."""
+    lock = select(runs.c.state).where(runs.c.id == id).with_for_update()
+    had: RunState | None = connection.execute(lock).scalar_one_or_none()
+    if had is None:
+        raise StorageError(f"run {id}: it is not in the store any more")
+    if had == to:
+        return had
+    if to not in MOVES[had]:
+        raise ConfigurationError(f"run {id} is {had}; it cannot become {to}")
+    if to in FINISHED or to in ("failed", "crashed", "paused"):
+        values.setdefault("finished", time.time())
+    connection.execute(runs.update().where(runs.c.id == id).values(state=to, reason=reason, **values))
+    note(connection, id, f"run.{to}", {"from": had, "reason": reason})
+    return had
+
+
+def claim(connection: Connection, id: str, owner: str, lease_seconds: float | None) -> int:
+    """Take the run over: a new epoch, after which every write of an earlier owner is refused. Returns the epoch."""
+    lock = select(runs.c.epoch, runs.c.state).where(runs.c.id == id).with_for_update()
+    row = connection.execute(lock).one_or_none()
+    if row is None:
+        raise StorageError(f"run {id}: it is not in the store any more")
+    now = time.time()
+    until = None if lease_seconds is None else now + lease_seconds
+    values = {"epoch": row.epoch + 1, "owner": owner, "heartbeat": now, "lease_until": until}
+    connection.execute(runs.update().where(runs.c.id == id).values(values))
+    # Whatever an earlier owner had sent and not heard of may have been paid: it is unknown from now on.
+    lost = (calls.c.run == id, calls.c.state == "intent")
+    connection.execute(calls.update().where(*lost).values(state="unknown"))
+    return int(row.epoch) + 1
+
+
+def fence(id: str, epoch: int) -> Guard:
+    """A guard that lets writes through only while `epoch` is the run's own."""
+    query = select(runs.c.epoch).where(runs.c.id == id).with_for_update(read=True)
+
+    def check(connection: Connection) -> None:
+        found = connection.execute(query).scalar_one_or_none()
+        if found != epoch:
+            raise FencedError(f"run {id}: this process no longer owns it (epoch {epoch}, now {found})")
+
+    return check
+
+
+def beat(connection: Connection, id: str, epoch: int, lease_seconds: float | None) -> None:
+    """Say that the owner is alive. Raises FencedError when it is no longer the owner."""
+    now = time.time()
+    until = None if lease_seconds is None else now + lease_seconds
+    own = (runs.c.id == id, runs.c.epoch == epoch)
+    done = connection.execute(runs.update().where(*own).values(heartbeat=now, lease_until=until))
+    if done.rowcount != 1:
+        raise FencedError(f"run {id}: this process no longer owns it (epoch {epoch})")
+
+
+def tell(connection: Connection, id: str, kind: CommandKind, data: Mapping[str, JSON] | None = None) -> int:
+    """Leave a command for whoever runs the run; returns its number."""
+    row = {"run": id, "kind": kind, "data": packed(dict(data or {})), "created": time.time()}
+    key = connection.execute(commands.insert().values(row)).inserted_primary_key
+    return int(key[0]) if key is not None else 0
+
+
+def pending(connection: Connection, id: str) -> list[Command]:
+    """Commands not yet handled, oldest first."""
+    query = select(commands).where(commands.c.run == id, commands.c.handled.is_(None)).order_by(commands.c.id)
+    return [Command(row.id, row.kind, unpacked(row.data)) for row in connection.execute(query)]
+
+
+def handled(connection: Connection, command: int, outcome: str) -> None:
+    """Mark a command as done, with what came of it."""
+    done = commands.update().where(commands.c.id == command)
+    connection.execute(done.values(handled=time.time(), outcome=outcome))
+
+
+def note(connection: Connection, id: str, kind: str, data: Mapping[str, JSON]) -> None:
+    """Append an event to the run's, from whichever process."""
+    row = {"run": id, "kind": kind, "data": packed(dict(data)), "created": time.time()}
+    connection.execute(events.insert().values(row))
+
+
+def counts(connection: Connection, id: str) -> dict[str, int]:
+    """How much of everything the run has: evaluations, rounds, calls, repeated_calls, unknown_calls."""
+
+    def number(query: Any) -> int:
+        return int(connection.execute(query).scalar() or 0)
+
+    mine = calls.c.run == id
+    return {
+        "evaluations": number(select(func.count()).select_from(evaluations).where(evaluations.c.run == id)),
+        "rounds": number(select(func.count()).select_from(rounds).where(rounds.c.run == id)),
+        "calls": number(select(func.coalesce(func.sum(calls.c.sends), 0)).where(mine)),
+        "repeated_calls": number(select(func.coalesce(func.sum(calls.c.sends - 1), 0)).where(mine, calls.c.sends > 1)),
+        "unknown_calls": number(select(func.count()).select_from(calls).where(mine, calls.c.state == "unknown")),
+    }
+
+
+def _run(row: RowMapping) -> RunRow:
+    data = dict(row)
+    for name in ("spec", "budget", "progress", "result"):
+        data[name] = unpacked(data[name])
+    return RunRow(**data)
