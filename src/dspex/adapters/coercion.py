@@ -8,7 +8,7 @@ what may be left out. Never: units, percent signs, thousands separators, words f
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from dspex.adapters.values import encode, loads
@@ -128,10 +128,10 @@ class Coercion:
             return value
         known: Mapping[str, Any] = schema.get("properties", {})
         extra = schema.get("additionalProperties")
-        folded = unique_keys(known)
+        folded = unique_keys(tuple(known))
         result: dict[str, JSON] = {}
         for key, item in value.items():
-            name = key if key in known else folded.get(plain_key(key), key)
+            name = str(key) if key in known else folded.get(plain_key(str(key)), str(key))
             if name in result or (name != key and name in value):
                 return value
             if name != key:
@@ -164,7 +164,7 @@ def plain_key(name: str) -> str:
     return re.sub(r"[\s\-]+", "_", _undressed(name)).casefold()
 
 
-def unique_keys(names: Mapping[str, Any] | tuple[str, ...]) -> dict[str, str]:
+def unique_keys(names: Sequence[str]) -> dict[str, str]:
     """Compared form to name, for those names that do not share it with another."""
     found: dict[str, list[str]] = {}
     for name in names:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Protocol
+from typing import Protocol, Self
 
 from dspex.adapters.ladder import AnswerFields, Notation, climb
+from dspex.adapters.wording import field_line
 from dspex.errors import ParseError
 from dspex.kernel.ports import JSON, Completion, Message, Parsed, Settings
 from dspex.kernel.signature import Schema
@@ -42,14 +43,15 @@ class BoundDialogue:
         self._closing = f"\n\n{self._demand}"
         self._prefix: list[Message] = [{"role": "system", "content": system}]
 
-    def show(self, demos: Sequence[Mapping[str, JSON]]) -> None:
-        """Add demonstrations. A demonstration that lacks some outputs asks for those it has, and shows these."""
+    def showing(self, demos: Sequence[Mapping[str, JSON]]) -> Self:
+        """Itself, with demonstrations added. One that lacks some outputs asks for those it has, and shows these."""
         for demo in demos:
             given = [name for name in self._fields.names if name in demo]
             closing = f"\n\n{self._form.demand(given)}"
             asked = self._form.question(demo)
             self._prefix.append({"role": "user", "content": f"{asked}{closing}" if asked else closing.strip()})
             self._prefix.append({"role": "assistant", "content": self._form.answer(demo)})
+        return self
 
     def render(self, inputs: Mapping[str, JSON]) -> list[Message]:
         """Messages for one call."""
@@ -80,24 +82,17 @@ def system_text(fields: str, explanation: str, instructions: str) -> str:
     return "\n\n".join(part for part in parts if part)
 
 
-def bound(form: Form, signature: Schema, instructions: str, settings: Settings | None = None) -> BoundDialogue:
+def bound(
+    form: Form, fields: AnswerFields, signature: Schema, instructions: str, settings: Settings | None = None
+) -> BoundDialogue:
     """A dialogue without demonstrations."""
-    return BoundDialogue(
-        form,
-        AnswerFields(signature),
-        system_text(fields_text(signature), form.explanation(), instructions),
-        settings or {},
-    )
+    system = system_text(fields_text(signature), form.explanation(), instructions)
+    return BoundDialogue(form, fields, system, settings or {})
 
 
 def fields_text(signature: Schema) -> str:
     """The fields with types, constraints, admissible values and descriptions."""
-    from dspex.adapters.wording import field_line  # noqa: PLC0415
-
     given = "\n".join(field_line(item, output=False) for item in signature.inputs)
     wanted = "\n".join(field_line(item, output=True) for item in signature.outputs)
-    return (
-        f"You are given these fields:\n{given}\n\nYou answer with these fields:\n{wanted}"
-        if given
-        else (f"You answer with these fields:\n{wanted}")
-    )
+    answers = f"You answer with these fields:\n{wanted}"
+    return f"You are given these fields:\n{given}\n\n{answers}" if given else answers

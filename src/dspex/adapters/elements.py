@@ -1,6 +1,6 @@
 """Fields as XML elements `<name>value</name>`: text as it is, all else as JSON.
 
-Only what would be misread is written as a character reference: tags of the fields, references, white space at the edges.
+Only what would be misread is written as a character reference: tags of fields, references, white space at the edges.
 """
 
 from __future__ import annotations

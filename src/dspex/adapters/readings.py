@@ -16,7 +16,8 @@ from dspex.kernel.ports import JSON
 _WRAPPED_DEPTH = 3
 _AN_OBJECT = ("a JSON object",)
 _LABELLED = re.compile(
-    r"^[ \t]*(?:[-*•][ \t]+|[0-9]{1,2}[.)][ \t]+|#{1,6}[ \t]+|>[ \t]*)?(?P<open>[*_`\"]{0,3})(?P<key>[A-Za-z_][\w \-]{0,60}?)"
+    r"^[ \t]*(?:[-*•][ \t]+|[0-9]{1,2}[.)][ \t]+|#{1,6}[ \t]+|>[ \t]*)?"
+    r"(?P<open>[*_`\"]{0,3})(?P<key>[A-Za-z_][\w \-]{0,60}?)"
     r"(?:[*_`\"]{0,3}[ \t]*[:=][ \t]*[*_`]{0,3}(?P<rest>(?:[ \t]*\S[^\n]*)?)|(?P<bare>[*_`]{0,3})[ \t]*)$",
     re.MULTILINE,
 )

@@ -11,9 +11,10 @@ from collections.abc import Mapping, Sequence
 from functools import lru_cache
 
 from dspex.adapters.ladder import AnswerFields, Candidate, twice
-from dspex.adapters.values import Read
+from dspex.adapters.values import Read, writer_of
 from dspex.errors import CutOffError
 from dspex.kernel.ports import JSON
+from dspex.kernel.signature import FieldSchema
 
 
 class Sections:
@@ -39,17 +40,13 @@ class Sections:
         self.folded_names = frozenset(name.casefold() for name in self.names)
         self._escaped = re.compile(rf"^\\(?=\\*\[\[(?:{known})\]\][ \t\r]*$)", re.MULTILINE)
 
-    def write(self, values: Sequence[tuple[str, str]], *, end: bool) -> str:
-        """Sections of (name, text) pairs, as `text` returns them; an answer ends with the end marker."""
-        parts = [f"[[{name}]]\n{text}" for name, text in values]
-        if end:
-            parts.append(f"[[{self.ending}]]")
-        return "\n\n".join(parts)
+    def escaped(self, text: str) -> str:
+        """A text whose lines are no headers."""
+        return self._escapable.sub(r"\\", text) if "[[" in text else text
 
     def guarded(self, text: str) -> str:
         """A value's text so that `bare` gives it back."""
-        if "[[" in text:
-            text = self._escapable.sub(r"\\", text)
+        text = self.escaped(text)
         if not text or text[0] == "\\" or text[0].isspace():
             text = f"\\{text}" if _needs_front(text) else text
         if text[-1] == "\\" or text[-1].isspace():
@@ -114,6 +111,23 @@ def _unguarded(text: str) -> str:
     if text and text[-1] == "\\" and _needs_back(text):
         text = text[:-1]
     return text
+
+
+class SectionWriter:
+    """Fields of one side of a signature as sections; headers and writers are looked up once.
+
+    What is read back (`answers`) is guarded at its edges too; of inputs, only lines that look like headers are.
+    """
+
+    __slots__ = ("_fields", "_guard")
+
+    def __init__(self, fields: Sequence[FieldSchema], sections: Sections, *, answers: bool = False) -> None:
+        self._guard = sections.guarded if answers else sections.escaped
+        self._fields = [(item.name, f"[[{item.name}]]\n", writer_of(item.type)) for item in fields]
+
+    def __call__(self, values: Mapping[str, JSON]) -> str:
+        guard = self._guard
+        return "\n\n".join([head + guard(write(values[name])) for name, head, write in self._fields if name in values])
 
 
 @lru_cache(maxsize=256)
