@@ -162,7 +162,7 @@ def _stage(step: Step, path: str, values: Mapping[str, JSON], runtime: Runtime) 
     known = [*spec.options, *(WIRE_SETTINGS if spec.calls_model else ())]
     options: dict[str, Any] = {}
     for key, value in step.options.items():
-        if key not in known:
+        if key not in known and not spec.any_option:
             raise UnknownNameError("option", key, known, f"step {path!r} (module {spec.name!r})")
         resolved = values[f"{path}.{key}"] if isinstance(value, Variable) else value
         if resolved is not None:

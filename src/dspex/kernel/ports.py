@@ -296,6 +296,8 @@ class ModuleSpec:
     """Same inputs and same answers of models, same outputs, no side effects: only pure steps are replayed."""
     composite: bool = False
     """Whether it has sub-steps."""
+    any_option: bool = False
+    """Whether it takes options of any name, such as further arguments of a user's function; `check` judges them."""
     check: Callable[[Step, Mapping[str, Any], Runtime], None] | None = None
     """Called once with the resolved options before anything is paid for; raises ConfigurationError."""
 
