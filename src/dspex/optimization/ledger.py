@@ -23,6 +23,7 @@ class MemoryLedger:
         self._scores: dict[str, dict[tuple[str, int], float]] = {}
         self._failures: dict[Pair, list[Evaluation]] = {}
         self._usage = NO_USAGE
+        self._evaluated = 0
         self.events: list[Event] = []
 
     @property
@@ -31,11 +32,15 @@ class MemoryLedger:
 
     @property
     def rounds(self) -> Sequence[Round]:
-        return tuple(self._rounds)
+        return self._rounds
 
     @property
     def folded(self) -> int:
         return self._folded
+
+    @property
+    def evaluated(self) -> int:
+        return self._evaluated
 
     @property
     def usage(self) -> Usage:
@@ -59,11 +64,14 @@ class MemoryLedger:
         self._rounds.append(round)
         for item in round.candidates:
             self._candidates.setdefault(item.id, item)
+        if round.purpose == "confirmation":
+            self._folded = round.number
         self._usage = self._usage + round.usage
 
     async def record(self, evaluation: Evaluation) -> None:
         pair = evaluation.pair
         self._usage = self._usage + evaluation.usage
+        self._evaluated += 1
         if evaluation.score is None:
             self._failures.setdefault(pair, []).append(evaluation)
         elif pair not in self._rows:

@@ -130,8 +130,13 @@ class Ledger(Protocol):
         ...
 
     @property
+    def evaluated(self) -> int:
+        """How many evaluations are recorded, folded or not, failed ones included."""
+        ...
+
+    @property
     def usage(self) -> Usage:
-        """Everything consumed so far: evaluations, failed ones included, and proposals."""
+        """What these evaluations consumed, and deciding the rounds."""
         ...
 
     async def read(self, pair: Pair) -> Evaluation | None:
@@ -139,7 +144,10 @@ class Ledger(Protocol):
         ...
 
     async def commit(self, round: Round) -> None:
-        """The round, its candidates and the memo, in one transaction."""
+        """The round, its candidates and the memo, in one transaction.
+
+        A confirmation ends the search: a round before it that is not folded is abandoned and stays unseen.
+        """
         ...
 
     async def record(self, evaluation: Evaluation) -> None:
@@ -232,10 +240,24 @@ class Draft:
     memo: JSON
 
 
+@dataclass(frozen=True, slots=True)
+class Finalists:
+    """Who may go on to confirmation."""
+
+    best_first: tuple[str, ...] = ()
+    """Candidates shown to be better than the seed program on val; empty when there is none."""
+    contenders: int = 0
+    """How many candidates were compared with it on as many examples: the best of many is so by luck, too."""
+
+
 class Schedule(Protocol):
     """Where the next evaluations go. Pure: a function of the search's ledger and its own memo."""
 
     name: str
+
+    def leader(self, search: Search, memo: JSON) -> str:
+        """The incumbent."""
+        ...
 
     def fold(self, search: Search, memo: JSON) -> JSON:
         """The memo after the last round's scores: who is dropped, goes on, waits, leads."""
@@ -253,8 +275,8 @@ class Schedule(Protocol):
         """Candidates that have been evaluated, most promising first; the seed program is among them."""
         ...
 
-    def finalists(self, search: Search, memo: JSON) -> list[str]:
-        """Candidates shown to be better than the seed program on val, best first; empty when there is none."""
+    def finalists(self, search: Search, memo: JSON) -> Finalists:
+        """Candidates shown to be better than the seed program on val."""
         ...
 
 
@@ -271,8 +293,12 @@ class Strategy(Protocol):
         """The next round, not yet committed; None to stop."""
         ...
 
-    def finalists(self, search: Search) -> list[str]:
-        """Who may go on to confirmation, best first."""
+    def leader(self, search: Search) -> str:
+        """The candidate it thinks best so far."""
+        ...
+
+    def finalists(self, search: Search) -> Finalists:
+        """Who may go on to confirmation."""
         ...
 
 

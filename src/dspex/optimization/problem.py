@@ -62,12 +62,12 @@ class Problem:
         """Content hash of a completed configuration on this program."""
         return digest([self.program.hash, self.completed(values)], 16)
 
-    def program_of(self, values: Configuration) -> Program:
-        """The program with these values; remembered, because its hash is looked up on every call."""
-        key = self.id_of(values)
-        if key not in self.programs:
-            self.programs[key] = self.program.configured(values)
-        return self.programs[key]
+    def program_by_id(self, candidate: str, values: Configuration) -> Program:
+        """The program of a candidate; remembered, because its hash is looked up on every call."""
+        found = self.programs.get(candidate)
+        if found is None:
+            found = self.programs[candidate] = self.program.configured(values)
+        return found
 
 
 def outcome_order(examples: Sequence[Example], columns: Iterable[str], seed: int) -> list[Example]:
@@ -111,7 +111,9 @@ def pose(
                 f"{2 * MIN_VAL}, or name an untouched split with confirm="
             )
         val, confirm = val[0::2], val[1::2]
-        notes.append(f"no confirm split was named: {len(confirm)} of {len(val) + len(confirm)} val examples were set aside")
+        notes.append(
+            f"no confirm split was named: {len(confirm)} of {len(val) + len(confirm)} val examples were set aside"
+        )
     else:
         confirm = outcome_order(confirm, columns, seed)
     problem = Problem(program, tuple(train), tuple(val), tuple(confirm), metric, budget, seed, tuple(notes))
@@ -173,8 +175,8 @@ def _check_splits(problem: Problem) -> None:
             raise DataError(f"the {name} split has {size} examples; a comparison needs at least {least}")
     splits = {"train": problem.train, "val": problem.val, "confirm": problem.confirm}
     for first, second in (("train", "val"), ("train", "confirm"), ("val", "confirm")):
-        seen = {item.id for item in splits[first]}
-        if shared := [item.id for item in splits[second] if item.id in seen]:
+        seen = {digest(item.values) for item in splits[first]}
+        if shared := [item.id for item in splits[second] if digest(item.values) in seen]:
             raise DataError(
                 f"{len(shared)} examples are in both {first} and {second} (the first: {shared[0]}); what the search "
                 "has seen cannot judge it. Split one dataset: train, val, confirm = data.split(0.4, 0.3, 0.3, seed=0)"

@@ -80,5 +80,7 @@ def _tells(items: Sequence[Mapping[str, JSON]], name: str) -> bool:
 
 
 def _words(item: Mapping[str, JSON], names: Sequence[str]) -> list[str]:
-    text = " ".join(value if isinstance(value, str) else json.dumps(value) for name in names if (value := item.get(name)))
+    text = " ".join(
+        value if isinstance(value, str) else json.dumps(value) for name in names if (value := item.get(name))
+    )
     return [word[:8] for word in _WORD.findall(text.lower())]

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from random import Random
 from typing import Any
 
-from dspex.errors import ConfigurationError, UnknownNameError, VariableError
-from dspex.optimization.ports import Candidate, Proposer, Round, Search, SearchOptions, Strategy, Turn
+from dspex.errors import BudgetExceededError, ConfigurationError, UnknownNameError, VariableError
+from dspex.optimization.ports import Candidate, Finalists, Proposer, Round, Search, SearchOptions, Strategy, Turn
 from dspex.optimization.problem import Problem
 from dspex.optimization.proposers.crossover import Crossover, Trimming
 from dspex.optimization.proposers.demonstrations import BootstrapDemonstrations
@@ -65,9 +65,15 @@ class Portfolio:
         memo["race"] = draft.memo
         return Round(search.number, draft.pairs, tuple(item for item in fresh if item.id in sent), memo)
 
-    def finalists(self, search: Search) -> list[str]:
+    def leader(self, search: Search) -> str:
         if not search.memo:
-            return []
+            return search.problem.seed_id
+        race = Race(search.memo["width"], search.memo["top"])
+        return race.leader(search, race.fold(search, search.memo["race"]))
+
+    def finalists(self, search: Search) -> Finalists:
+        if not search.memo:
+            return Finalists()
         race = Race(search.memo["width"], search.memo["top"])
         return race.finalists(search, race.fold(search, search.memo["race"]))
 
@@ -106,7 +112,11 @@ class Portfolio:
             shares = _shares(able, room - len(found), memo, search.rng(f"shares/{attempt}"))
             for proposer, count in shares:
                 turn = Turn(search, parents, count, search.rng(f"{proposer.name}/{attempt}"))
-                for proposal in await proposer.propose(turn):
+                try:
+                    proposals = await proposer.propose(turn)
+                except BudgetExceededError:
+                    return list(found.values())[:room]
+                for proposal in proposals:
                     candidate = search.candidate(proposal)
                     if candidate is not None:
                         found.setdefault(candidate.id, candidate)

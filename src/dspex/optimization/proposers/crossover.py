@@ -78,4 +78,3 @@ def _joined(variable: Variable, one: JSON, other: JSON, rng: Random) -> JSON:
     lines = dict.fromkeys([*one.splitlines(), *other.splitlines()])
     joined = "\n".join(lines)
     return joined if variable.problem(joined) is None else other
-

@@ -50,11 +50,15 @@ class BootstrapDemonstrations:
                     values[hole.dimension.path] = shown
                     said.append(f"{len(shown)} demonstrations for {hole.path}")
             if said:
-                found.append(Proposal(values, self.name, (parent.id,), f"{' and '.join(said)} that cover the training data"))
+                found.append(
+                    Proposal(values, self.name, (parent.id,), f"{' and '.join(said)} that cover the training data")
+                )
         return found
 
     async def _pool(self, search: Search, parent: Candidate, hole: Hole, rng: Random) -> Pool:
-        train = outcome_order(search.problem.train, [item.name for item in hole.step.signature.outputs], search.problem.seed)
+        train = outcome_order(
+            search.problem.train, [item.name for item in hole.step.signature.outputs], search.problem.seed
+        )
         items = labelled(hole.step, train[:MOST])
         if not items:
             items = await _traced(search, parent, hole, rng)

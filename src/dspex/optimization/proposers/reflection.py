@@ -132,7 +132,10 @@ def _messages(
     parts = [f"Current instructions:\n<current>\n{present}\n</current>"]
     if shown:
         rows = [
-            {"inputs": {k: v for k, v in item.items() if k in inputs}, "expected": {k: item[k] for k in outputs if k in item}}
+            {
+                "inputs": {k: v for k, v in item.items() if k in inputs},
+                "expected": {k: item[k] for k in outputs if k in item},
+            }
             for item in shown
         ]
         parts.append("Labelled examples, one on a line:\n" + "\n".join(map(_line, rows)))

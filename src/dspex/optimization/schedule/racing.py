@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass, replace
 
 from dspex.evaluation.statistics import probability_better
 from dspex.kernel.ports import JSON
-from dspex.optimization.ports import Draft, Pair, Search
+from dspex.optimization.ports import Draft, Finalists, Pair, Search
 
 DROP, PROMOTE, REPLACE = 0.05, 0.2, 0.95
 LADDER = (8, 16, 32, 64)
@@ -76,6 +76,8 @@ class Race:
         ready, waiting, topped = list(standing.ready), list(standing.waiting), list(standing.topped)
         champions: list[str] = []
         for lane in standing.running:
+            if not search.ledger.scores(lane.candidate):
+                continue  # the model refuses its every request
             chance = self._chance(search, lane.candidate, standing.incumbent, rungs[lane.rung])
             judged = replace(lane, chance=chance)
             if chance < DROP:
@@ -132,11 +134,14 @@ class Race:
                 believed[item] = sum(shared) / (len(shared) + PRIOR)
         return sorted(believed, key=lambda item: -believed[item])
 
-    def finalists(self, search: Search, memo: JSON) -> list[str]:
-        standing = Standing.read(memo, search.problem.seed_id)
+    def leader(self, search: Search, memo: JSON) -> str:
+        return Standing.read(memo, search.problem.seed_id).incumbent
+
+    def finalists(self, search: Search, memo: JSON) -> Finalists:
         seed = search.problem.seed_id
-        passed = {item for item in standing.topped if self._chance(search, item, seed, self.top) > REPLACE}
-        return sorted(passed, key=lambda item: (-self._mean(search, item), standing.topped.index(item)))
+        topped = Standing.read(memo, seed).topped
+        passed = [item for item in topped if self._chance(search, item, seed, self.top) > REPLACE]
+        return Finalists(tuple(sorted(passed, key=lambda item: -self._mean(search, item))), len(topped))
 
     def _chance(self, search: Search, challenger: str, other: str, size: int) -> float:
         ours, theirs = search.ledger.scores(challenger), search.ledger.scores(other)

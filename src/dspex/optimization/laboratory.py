@@ -1,0 +1,136 @@
+"""Where a search spends: evaluations of pairs with bounded concurrency, and requests to the proposer model."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator, Sequence
+
+from dspex.errors import (
+    AuthenticationError,
+    BudgetExceededError,
+    ConfigurationError,
+    CutOffError,
+    DataError,
+    InputError,
+    MetricError,
+    OutageError,
+)
+from dspex.evaluation.assessment import Assessment, assess
+from dspex.evaluation.scoring import as_metric
+from dspex.kernel.ports import NO_USAGE, Message, Request, Runtime, Usage
+from dspex.optimization.ports import Evaluation, Ledger, Pair, SearchOptions, Trace
+from dspex.optimization.problem import Problem
+
+_PASSING = frozenset({"rate_limit", "timeout", "connection", "server"})
+_FATAL = {
+    "authentication": AuthenticationError,
+    "configuration": ConfigurationError,
+    "metric": MetricError,
+    "data": DataError,
+    "input": InputError,
+}
+
+
+class Laboratory:
+    """`Lab` on a runtime whose model calls are budgeted. One at a time of its two verbs may run for a round.
+
+    A pair that infrastructure fails is tried again at the end of its batch, then left unevaluated. Where every call
+    fails, and more than `outage` in a row, it raises OutageError; where the fault is the key, the metric or the data,
+    it raises that; all that was found until then is in the ledger.
+    """
+
+    def __init__(self, problem: Problem, ledger: Ledger, runtime: Runtime, options: SearchOptions) -> None:
+        self.problem, self.ledger, self.runtime, self.options = problem, ledger, runtime, options
+        self.round = 0
+        """The round that evaluations are booked under."""
+        self.asked: Usage = NO_USAGE
+        """What requests to the proposer model have consumed since this was last taken."""
+        self._metric = as_metric(problem.metric, runtime)
+        self._in_a_row = 0
+        self._outage = max(16, 2 * options.concurrency)
+
+    async def ask(self, messages: Sequence[Message], *, temperature: float, sample: int) -> str:
+        model = self.options.proposer_model or self.runtime.model
+        settings = {"temperature": temperature, **self.options.proposer_settings}
+        completion = await self.runtime.lm.complete(Request(model, messages, settings, sample))
+        self.asked = self.asked + completion.usage
+        if completion.finish_reason == "length":
+            raise CutOffError(f"the proposer model {model} was cut off; raise max_tokens in proposer_settings")
+        return completion.text
+
+    async def evaluate(self, pairs: Sequence[Pair]) -> list[Evaluation]:
+        await self.perform(pairs)
+        rows = [await self.ledger.read(pair) for pair in pairs]
+        return [row for row in rows if row is not None]
+
+    async def perform(self, pairs: Sequence[Pair]) -> None:
+        """Evaluate those pairs that have no score yet; what cannot be evaluated is left out.
+
+        Raises BudgetExceededError when the next call does not fit, after what was in flight is recorded.
+        """
+        todo = [pair for pair in dict.fromkeys(pairs) if not self.ledger.holds(pair)]
+        for _ in range(self.options.attempts):
+            failed = await self._pass(todo)
+            todo = [pair for pair, kind in failed.items() if kind in _PASSING]
+            if not todo:
+                return
+
+    async def _pass(self, todo: Sequence[Pair]) -> dict[Pair, str]:
+        """The pairs that have no score after this, with what failed them."""
+        failed: dict[Pair, str] = {}
+        source = iter(todo)
+        workers = [
+            asyncio.ensure_future(self._work(source, failed)) for _ in range(min(self.options.concurrency, len(todo)))
+        ]
+        try:
+            await asyncio.gather(*workers)
+        except BaseException:
+            # Those in flight end by themselves and are recorded, unless the search itself is being cancelled.
+            await asyncio.gather(*workers, return_exceptions=True)
+            raise
+        finally:
+            for worker in workers:
+                worker.cancel()
+        return failed
+
+    async def _work(self, source: Iterator[Pair], failed: dict[Pair, str]) -> None:
+        for number, pair in enumerate(source, start=1):
+            assessment = await self._one(pair)
+            await self.ledger.record(_row(pair, self.round, assessment))
+            if assessment.score is None:
+                failed[pair] = assessment.error_kind or "exception"
+                self._judge_failure(source, assessment)
+            else:
+                self._in_a_row = 0
+            if number % 32 == 0:
+                await asyncio.sleep(0)  # a model that answers at once must not hold the loop for a whole batch
+
+    async def _one(self, pair: Pair) -> Assessment:
+        candidate, example, sample = pair
+        program = self.problem.program_by_id(candidate, self.ledger.candidates[candidate].values)
+        return await assess(program, self.problem.examples[example], self._metric, self.runtime, sample)
+
+    def _judge_failure(self, source: Iterator[Pair], assessment: Assessment) -> None:
+        """Raise where going on makes no sense, and let the other workers find nothing left to do."""
+        kind, text = assessment.error_kind or "", assessment.error or ""
+        error: Exception | None = None
+        if kind == "budget":
+            error = BudgetExceededError(text)
+        elif kind in _FATAL and (self.round == 0 or kind == "authentication"):
+            error = _FATAL[kind](text)
+        elif kind in _PASSING or kind == "outage":
+            self._in_a_row += 1
+            if self._in_a_row >= self._outage or kind == "outage":
+                error = OutageError(f"{self._in_a_row} evaluations in a row failed; the last: {text}")
+        if error is not None:
+            for _ in source:
+                pass
+            raise error
+
+
+def _row(pair: Pair, number: int, found: Assessment) -> Evaluation:
+    trace = tuple(Trace(item.step, item.inputs, item.outputs, item.error) for item in found.history)
+    return Evaluation(
+        *pair, number, found.score, found.feedback, found.outputs, found.error, found.error_kind, found.usage,
+        found.seconds, trace,
+    )  # fmt: skip

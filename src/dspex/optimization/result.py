@@ -1,0 +1,125 @@
+"""What an optimization brought: the program, what changed, the gain with its interval, the cost, what was tried."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from dspex.kernel.canonical import plain
+from dspex.kernel.difference import Change, differences
+from dspex.kernel.ports import JSON, Usage
+from dspex.kernel.program import Program
+from dspex.optimization.confirmation import Verdict
+from dspex.optimization.ports import Ledger, Search
+from dspex.optimization.report import reported
+
+
+@dataclass(frozen=True, slots=True)
+class Tried:
+    """A candidate, as the table of what was tried shows it."""
+
+    id: str
+    operator: str
+    parents: tuple[str, ...]
+    hypothesis: str
+    round: int
+    n: int
+    """Val examples it was evaluated on."""
+    score: float
+    """Mean over these, in 0..1."""
+    gain: float
+    """Mean difference to the seed program on the same examples."""
+
+
+@dataclass(frozen=True)
+class OptimizationResult:
+    """The outcome of one search. `program` is the seed program where no gain was shown."""
+
+    program: Program
+    seed_program: Program
+    strategy: str
+    seed: int
+    improved: bool
+    """Whether `program` is another one than the seed program."""
+    reason: str
+    """Why it was shipped, or why the seed program was kept."""
+    stopped: str
+    """Why the search ended."""
+    winner: Program | None
+    """What was confirmed, shipped or not; None where nothing beat the seed program on val."""
+    verdict: Verdict | None
+    """Of the confirmation; None where there was none."""
+    usage: Usage
+    """Everything: evaluations, proposals, confirmation."""
+    proposing: Usage
+    """The part that models took to write proposals."""
+    seconds: float
+    rounds: int
+    evaluations: int
+    unevaluated: int
+    """Pairs that infrastructure failed for good; they count for nothing."""
+    tried: tuple[Tried, ...]
+    """Best first; the seed program is among them."""
+    notes: tuple[str, ...]
+    ledger: Ledger
+
+    @property
+    def changes(self) -> tuple[Change, ...]:
+        """Path by path, from the seed program to `program`."""
+        return differences(self.seed_program, self.program)
+
+    @property
+    def score(self) -> float | None:
+        """Of `program` on the confirm split, in 0..1; None where nothing was confirmed."""
+        if self.verdict is None:
+            return None
+        return self.verdict.score if self.improved else self.verdict.seed_score
+
+    def report(self) -> str:
+        """All of it as text for a terminal."""
+        return reported(self)
+
+    def to_dict(self) -> dict[str, JSON]:
+        """All of it but the ledger, as JSON."""
+        verdict = self.verdict
+        data: dict[str, Any] = {
+            "program": self.program.to_data(),
+            "improved": self.improved,
+            "reason": self.reason,
+            "stopped": self.stopped,
+            "strategy": self.strategy,
+            "seed": self.seed,
+            "confirmation": None if verdict is None else asdict(verdict),
+            "changes": [asdict(item) for item in self.changes],
+            "usage": asdict(self.usage),
+            "proposing": asdict(self.proposing),
+            "seconds": self.seconds,
+            "rounds": self.rounds,
+            "evaluations": self.evaluations,
+            "unevaluated": self.unevaluated,
+            "tried": [asdict(item) for item in self.tried],
+            "notes": list(self.notes),
+        }
+        found: Mapping[str, JSON] = plain(data, "result")
+        return dict(found)
+
+
+def tried(search: Search) -> tuple[Tried, ...]:
+    """Every candidate with a score on val, best believed first."""
+    val = [(item.id, 0) for item in search.problem.val]
+    base = search.ledger.scores(search.problem.seed_id)
+    found: list[Tried] = []
+    for item in search.ledger.candidates.values():
+        scores = search.ledger.scores(item.id)
+        own = [scores[key] for key in val if key in scores]
+        if not own:
+            continue
+        shared = [scores[key] - base[key] for key in val if key in scores and key in base]
+        gain = sum(shared) / len(shared) if shared else 0.0
+        found.append(
+            Tried(
+                item.id, item.operator, item.parents, item.hypothesis, item.round, len(own), sum(own) / len(own), gain
+            )
+        )
+    return tuple(sorted(found, key=lambda row: (-row.gain * row.n / (row.n + 12), row.round)))

@@ -1,0 +1,234 @@
+"""The loop of a search: a round is decided, committed, evaluated as a whole and folded; then the winner is confirmed."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+from typing import Any
+
+from dspex.clients.budget import Budget
+from dspex.errors import BudgetExceededError
+from dspex.evaluation.scoring import as_metric
+from dspex.kernel.ports import NO_USAGE, Event, Metric, Runtime
+from dspex.kernel.program import Program
+from dspex.kernel.signature import Example
+from dspex.optimization.confirmation import Gain, Verdict, confirmed
+from dspex.optimization.laboratory import Laboratory
+from dspex.optimization.ledger import MemoryLedger
+from dspex.optimization.ports import Candidate, Ledger, Pair, Round, Search, SearchOptions, Strategy
+from dspex.optimization.problem import MIN_VAL, Problem, pose
+from dspex.optimization.result import OptimizationResult, tried
+from dspex.optimization.spending import Purse, reserved_share
+from dspex.optimization.strategies import strategy_named
+
+DEFAULT_BUDGET = Budget(calls=1000)
+DEFAULT_OPTIONS = SearchOptions()
+OnEvent = Callable[[Event], None]
+
+
+async def optimize(  # noqa: PLR0913 - the public verb
+    program: Program,
+    train: Iterable[Example],
+    val: Iterable[Example],
+    metric: Metric,
+    runtime: Runtime,
+    *,
+    strategy: str | Strategy = "auto",
+    budget: Budget = DEFAULT_BUDGET,
+    confirm: Iterable[Example] | None = None,
+    seed: int = 0,
+    options: SearchOptions = DEFAULT_OPTIONS,
+    ledger: Ledger | None = None,
+    on_event: OnEvent | None = None,
+) -> OptimizationResult:
+    """Search the program's variables for what scores best on `val`, and keep it if `confirm` shows the gain.
+
+    `train` feeds proposals only. Without `confirm`, half of val is set aside for it. The budget holds for everything,
+    proposals included. With the `ledger` of an interrupted search, and the same arguments, that search is carried on.
+    Raises ConfigurationErrors before the first paid call, OutageError when the model is gone; the ledger keeps what
+    was found until then.
+    """
+    problem = pose(program, {"train": train, "val": val, "confirm": confirm}, as_metric(metric), budget, seed, runtime)
+    chosen = strategy_named(strategy, options) if isinstance(strategy, str) else strategy
+    chosen.check(problem)
+    return await Runner(problem, runtime, chosen, ledger or MemoryLedger(), options, on_event).run()
+
+
+class Runner:
+    """Carries one search from whatever its ledger holds to its result."""
+
+    def __init__(
+        self,
+        problem: Problem,
+        runtime: Runtime,
+        strategy: Strategy,
+        ledger: Ledger,
+        options: SearchOptions = DEFAULT_OPTIONS,
+        on_event: OnEvent | None = None,
+    ) -> None:
+        self.problem, self.strategy, self.ledger, self.options = problem, strategy, ledger, options
+        self._on_event = on_event
+        self._purse = Purse(problem.budget, runtime, ledger.usage)
+        self._lab = Laboratory(problem, ledger, self._purse.open(1.0), options)
+        self._notes = list(problem.notes)
+
+    async def run(self) -> OptimizationResult:
+        """Search, confirm, and say what came of it."""
+        began = time.perf_counter()
+        await self._say("run.started", self.strategy.name, val=len(self.problem.val), confirm=len(self.problem.confirm))
+        stopped = await self._search() if not self._confirming() else "the search was over"
+        verdict, winner = await self._confirm(stopped)
+        result = self._result(stopped, verdict, winner, time.perf_counter() - began)
+        await self._say("run.finished", result.reason, improved=result.improved, score=result.score)
+        return result
+
+    async def _search(self) -> str:
+        """Rounds until there is nothing left to try or to pay with; why it ended."""
+        problem = self.problem
+        if not self.ledger.rounds:
+            values = problem.completed(problem.program.values)
+            first = Candidate(problem.seed_id, values, "seed", (), "the program as it was given", 0)
+            pairs: tuple[Pair, ...] = tuple((first.id, item.id, 0) for item in problem.val[:MIN_VAL])
+            await self.ledger.commit(Round(0, pairs, (first,)))
+        try:
+            if self.ledger.folded == 0:
+                await self._perform(self.ledger.rounds[0])
+            self._lab.runtime = self._purse.open(1 - await self._reserve())
+            while True:
+                while self.ledger.folded < len(self.ledger.rounds):
+                    await self._perform(self.ledger.rounds[self.ledger.folded])
+                self._lab.round = len(self.ledger.rounds)
+                decided = await self.strategy.next_round(self._view())
+                if decided is None:
+                    return "nothing left to try"
+                asked, self._lab.asked = self._lab.asked, NO_USAGE
+                await self.ledger.commit(replace(decided, usage=asked))
+        except BudgetExceededError as error:
+            if self.ledger.folded == 0:
+                raise
+            return f"the search's share of the budget is spent ({error})"
+
+    async def _perform(self, round: Round) -> None:
+        """Evaluate a committed round and fold it."""
+        self._lab.round = round.number
+        await self._say("round.started", str(round.number), pairs=len(round.pairs), candidates=len(round.candidates))
+        await self._lab.perform(round.pairs)
+        await self.ledger.fold(round.number)
+        await self._say("round.finished", str(round.number), **self._progress())
+
+    async def _reserve(self) -> float:
+        """The share kept for the confirmation: a function of round 0, so that resuming finds the same."""
+        rows = [row for pair in self.ledger.rounds[0].pairs if (row := await self.ledger.read(pair)) is not None]
+        seen = sum((row.usage for row in rows), NO_USAGE)
+        return reserved_share(self.problem.budget, seen, len(rows), len(self.problem.confirm), self.options.reserve)
+
+    async def _confirm(self, stopped: str) -> tuple[Verdict | None, Candidate | None]:
+        """The winner against the seed program on the confirm split, once."""
+        self._lab.runtime = self._purse.open(1.0)
+        if not self._confirming():
+            finalists = self.strategy.finalists(self._view())
+            if not finalists.best_first:
+                return None, None
+            size = min(len(self.problem.confirm), int(min(self._purse.affordable(self.ledger) // 2, 1e9)))
+            if size < MIN_VAL:
+                self._notes.append(f"the budget left pays for {size} confirmations; at least {MIN_VAL} are needed")
+                return None, self.ledger.candidates[finalists.best_first[0]]
+            memo = {"winner": finalists.best_first[0], "contenders": finalists.contenders, "stopped": stopped}
+            pairs: list[Pair] = []
+            for item in self.problem.confirm[:size]:
+                pairs += [(self.problem.seed_id, item.id, 0), (memo["winner"], item.id, 0)]
+            await self.ledger.commit(Round(len(self.ledger.rounds), tuple(pairs), (), memo, "confirmation"))
+            if size < len(self.problem.confirm):
+                self._notes.append(f"the budget left paid for {size} of {len(self.problem.confirm)} confirm examples")
+        round = self.ledger.rounds[-1]
+        if self.ledger.folded == round.number:
+            try:
+                await self._perform(round)
+            except BudgetExceededError:
+                await self.ledger.fold(round.number)
+                self._notes.append("the budget ended within the confirmation; it counts the pairs that were evaluated")
+        winner = self.ledger.candidates[round.memo["winner"]]
+        val, confirm = (self._gain(winner.id, split) for split in (self.problem.val, self.problem.confirm))
+        return confirmed(val, confirm, round.memo["contenders"], self.problem.seed), winner
+
+    def _confirming(self) -> bool:
+        return bool(self.ledger.rounds) and self.ledger.rounds[-1].purpose == "confirmation"
+
+    def _view(self) -> Search:
+        number = self.ledger.folded
+        memo = self.ledger.rounds[number - 1].memo if number else None
+        return Search(self.problem, self.ledger, self._lab, number, memo, self._purse.affordable(self.ledger))
+
+    def _gain(self, winner: str, split: Iterable[Example]) -> Gain:
+        ours, theirs = self.ledger.scores(winner), self.ledger.scores(self.problem.seed_id)
+        keys = [(item.id, 0) for item in split if (item.id, 0) in ours and (item.id, 0) in theirs]
+        return Gain(tuple(theirs[key] for key in keys), tuple(ours[key] for key in keys))
+
+    def _progress(self) -> dict[str, Any]:
+        """Where the search is, for whoever watches."""
+        search = self._view()
+        leader = self.strategy.leader(search)
+        known = [(item.id, 0) for item in self.problem.val]
+        scores = self.ledger.scores(leader)
+        found = [scores[key] for key in known if key in scores]
+        return {
+            "candidates": len(self.ledger.candidates),
+            "leader": leader,
+            "best_score": sum(found) / len(found) if found else None,
+            "evaluations": self.ledger.evaluated,
+            "calls": self._purse.spent.calls,
+            "usd": self._purse.spent.usd,
+        }
+
+    def _result(
+        self, stopped: str, verdict: Verdict | None, winner: Candidate | None, seconds: float
+    ) -> OptimizationResult:
+        search = self._view()
+        program = self.problem.program
+        won = None if winner is None else self.problem.program_by_id(winner.id, winner.values)
+        ships = verdict is not None and verdict.ships and won is not None
+        unevaluated = {pair for item in self.ledger.rounds for pair in item.pairs if self._lost(pair)}
+        return OptimizationResult(
+            program=won if won is not None and ships else program,
+            seed_program=program,
+            strategy=self.strategy.name,
+            seed=self.problem.seed,
+            improved=ships,
+            reason=self._reason(verdict, winner),
+            stopped=stopped,
+            winner=won,
+            verdict=verdict,
+            usage=self._purse.spent,
+            proposing=sum((item.usage for item in self.ledger.rounds), NO_USAGE),
+            seconds=seconds,
+            rounds=len(self.ledger.rounds),
+            evaluations=self.ledger.evaluated,
+            unevaluated=len(unevaluated),
+            tried=tried(search),
+            notes=(*self._notes, *self._remarks()),
+            ledger=self.ledger,
+        )
+
+    def _lost(self, pair: Pair) -> bool:
+        return self.ledger.failures(pair) > 0 and not self.ledger.holds(pair)
+
+    def _reason(self, verdict: Verdict | None, winner: Candidate | None) -> str:
+        if verdict is not None:
+            return f"{'shipped' if verdict.ships else 'the seed program is kept'}: {verdict.reason}"
+        if winner is not None:
+            return "the seed program is kept: the budget left no room to confirm the winner"
+        return "the seed program is kept: no candidate was shown to be better on val"
+
+    def _remarks(self) -> list[str]:
+        """What the scores say about the metric or the data."""
+        scores = {score for item in self.ledger.candidates for score in self.ledger.scores(item).values()}
+        if len(scores) == 1 and self.ledger.evaluated >= MIN_VAL:
+            return [f"the metric gave {scores.pop():g} every time: nothing can be told apart; look at the metric"]
+        return []
+
+    async def _say(self, kind: str, where: str, **data: Any) -> None:
+        event = Event(kind, where, data)
+        await self.ledger.log(event)
+        if self._on_event is not None:
+            self._on_event(event)
