@@ -1,0 +1,190 @@
+"""Transactions that share commits, failures that stay alone, and schemas that are checked."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import Connection, func, select, text
+
+from dspex.errors import ConfigurationError
+from dspex.storage.database import Database, FencedError, NewerSchemaError, StorageError
+from dspex.storage.opening import locate, open_database
+from dspex.storage.tables import leases, metadata, store
+
+Within = Callable[[Callable[[Database], Awaitable[Any]]], Any]
+
+
+def lease(name: str, used: float = 0) -> dict[str, object]:
+    return {"name": name, "period": 0.0, "used": used, "data": "{}"}
+
+
+def count(connection: Connection) -> int:
+    return connection.execute(select(func.count()).select_from(leases)).scalar_one()
+
+
+def test_what_write_returned_from_is_read_by_others(within: Within, url: str) -> None:
+    async def test(database: Database) -> None:
+        statement = leases.insert()
+        await asyncio.gather(*(database.append(statement, lease(f"a{n}")) for n in range(300)))
+        assert await database.write(lambda c: c.execute(leases.update().values(used=1)).rowcount) == 300
+        other = await open_database(url)
+        assert await other.read(count) == 300
+        await other.aclose()
+
+    within(test)
+
+
+def test_a_failing_work_undoes_only_itself(within: Within) -> None:
+    async def test(database: Database) -> None:
+        def bad(connection: Connection) -> None:
+            connection.execute(leases.insert(), lease("bad"))
+            raise ConfigurationError("no")
+
+        statement = leases.insert()
+        results = await asyncio.gather(
+            database.append(statement, lease("one")),
+            database.write(bad),
+            database.append(statement, lease("one")),  # the key is taken by now
+            database.append(statement, lease("two")),
+            return_exceptions=True,
+        )
+        assert [type(item) for item in results] == [type(None), ConfigurationError, StorageError, type(None)]
+        assert await database.read(count) == 2
+
+    within(test)
+
+
+def test_a_guard_that_raises_stops_its_writes_and_no_others(within: Within) -> None:
+    async def test(database: Database) -> None:
+        def fenced(_: Connection) -> None:
+            raise FencedError("taken over")
+
+        statement = leases.insert()
+        results = await asyncio.gather(
+            database.append(statement, lease("mine"), fenced),
+            database.append(statement, lease("yours")),
+            return_exceptions=True,
+        )
+        assert isinstance(results[0], FencedError)
+        assert results[1] is None
+        assert await database.read(lambda c: c.execute(select(leases.c.name)).scalars().all()) == ["yours"]
+
+    within(test)
+
+
+def test_concurrent_openers_migrate_once(url: str) -> None:
+    async def main() -> None:
+        opened = await asyncio.gather(*(open_database(url) for _ in range(6)))
+        versions = [await database.read(lambda c: c.execute(select(store)).all()) for database in opened]
+        assert {len(rows) for rows in versions} == {1}
+        for database in opened:
+            await database.aclose()
+
+    asyncio.run(main())
+
+
+def test_migrations_make_exactly_the_declared_tables(within: Within) -> None:
+    from alembic.autogenerate import compare_metadata  # noqa: PLC0415 - only this test compares
+    from alembic.migration import MigrationContext  # noqa: PLC0415
+
+    async def test(database: Database) -> list[Any]:
+        return await database.read(lambda c: compare_metadata(MigrationContext.configure(c), metadata))
+
+    assert within(test) == []
+
+
+def test_a_newer_schema_is_refused(within: Within, url: str) -> None:
+    async def test(database: Database) -> None:
+        await database.write(lambda c: c.execute(store.update().values(schema_version=99)))
+        with pytest.raises(NewerSchemaError, match="schema 99"):
+            await open_database(url)
+
+    within(test)
+
+
+def test_closed_store_refuses_writes(url: str) -> None:
+    async def main() -> None:
+        database = await open_database(url)
+        await database.aclose()
+        with pytest.raises(StorageError, match="closed"):
+            await database.write(count)
+
+    asyncio.run(main())
+
+
+def test_passwords_are_not_shown() -> None:
+    from dspex.storage.postgres import PostgresDatabase  # noqa: PLC0415 - an extra
+
+    assert "geheim" not in PostgresDatabase("postgresql://user:geheim@localhost/x").location.url
+
+
+def test_missing_store_and_strange_urls_are_clear_errors(tmp_path: Path) -> None:
+    with pytest.raises(StorageError, match="there is no store here"):
+        asyncio.run(open_database(tmp_path / "none.db", create=False))
+    with pytest.raises(ConfigurationError, match="write a file's path"):
+        locate("mysql://x")
+
+
+def test_deleted_and_damaged_files_are_clear_errors(tmp_path: Path) -> None:
+    path = tmp_path / "dspex.db"
+
+    async def deleted() -> None:
+        database = await open_database(path)
+        path.unlink()
+        with pytest.raises(StorageError, match="gone"):
+            await database.write(count)
+        await database.aclose()
+
+    asyncio.run(deleted())
+    other = tmp_path / "other.db"
+    other.write_bytes(b"this is not a database" * 100)
+    with pytest.raises(StorageError, match="something else"):
+        asyncio.run(open_database(other))
+
+
+def test_two_writers_of_one_file_never_see_it_locked(tmp_path: Path) -> None:
+    path = tmp_path / "dspex.db"
+
+    async def main() -> None:
+        pair = [await open_database(path), await open_database(path)]
+
+        def bump(connection: Connection) -> None:
+            used = connection.execute(select(leases.c.used)).scalar_one()
+            connection.execute(leases.update().values(used=used + 1))
+
+        await pair[0].write(lambda c: c.execute(leases.insert(), lease("n")))
+
+        async def many(database: Database) -> None:
+            for _ in range(100):
+                await database.write(bump)
+
+        await asyncio.gather(*(many(database) for database in pair for _ in range(3)))
+        assert await pair[0].read(lambda c: c.execute(select(leases.c.used)).scalar_one()) == 600
+        for database in pair:
+            await database.aclose()
+
+    asyncio.run(main())
+
+
+def test_full_disk_is_one_clear_error_and_nothing_half_written(tmp_path: Path) -> None:
+    path = tmp_path / "dspex.db"
+
+    async def main() -> None:
+        database = await open_database(path)
+        await database.write(
+            lambda c: c.execute(text(f"PRAGMA max_page_count={c.execute(text('PRAGMA page_count')).scalar_one()}"))
+        )
+        rows = [{**lease(f"x{n}"), "data": "y" * 4000} for n in range(50)]
+        with pytest.raises(StorageError, match="free some space"):
+            await database.write(lambda c: c.execute(leases.insert(), rows))
+        assert await database.read(count) == 0
+        await database.write(lambda c: c.execute(text("PRAGMA max_page_count=1000000")))
+        await database.write(lambda c: c.execute(leases.insert(), rows))
+        assert await database.read(count) == 50
+        await database.aclose()
+
+    asyncio.run(main())
