@@ -1,0 +1,181 @@
+"""What may be spent, and the account that keeps it: reserve before every attempt, settle after."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from threading import RLock
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from dspex.clients.prices import PRICES_DATE, Prices
+from dspex.clients.tokens import answer_tokens, prompt_tokens
+from dspex.clients.waking import Waiter, waiter, wake
+from dspex.errors import BudgetExceededError, ConfigurationError
+from dspex.kernel.ports import NO_USAGE, Request, Reservation, Usage
+
+
+class Budget(BaseModel):
+    """The most that may be spent. None: no limit. All that are set are kept together."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    calls: int | None = Field(default=None, ge=0)
+    """Attempts that reached a model; answers from memory are free."""
+    tokens: int | None = Field(default=None, ge=0)
+    """Of prompts and answers together."""
+    usd: float | None = Field(default=None, ge=0)
+    seconds: float | None = Field(default=None, ge=0)
+    """From the opening of the account; the calls then under way are still awaited."""
+
+
+@dataclass(frozen=True, slots=True)
+class Balance:
+    """An account at one moment. `None` in `left`: no limit."""
+
+    budget: Budget
+    spent: Usage
+    reserved: Reservation
+    seconds: float
+
+    @property
+    def left(self) -> dict[str, float | None]:
+        """What a new call may still use, by the names of the budget."""
+        budget, spent, reserved = self.budget, self.spent, self.reserved
+        tokens = spent.input_tokens + spent.output_tokens + reserved.tokens
+        return {
+            "calls": None if budget.calls is None else max(0, budget.calls - spent.calls - reserved.calls),
+            "tokens": None if budget.tokens is None else max(0, budget.tokens - tokens),
+            "usd": None if budget.usd is None else max(0.0, budget.usd - (spent.usd or 0.0) - reserved.usd),
+            "seconds": None if budget.seconds is None else max(0.0, budget.seconds - self.seconds),
+        }
+
+
+class Account:
+    """Keeps a `Budget`. Implements `BudgetAccount`; safe on several event loops and threads.
+
+    `spent` and `seconds` are what an earlier account of the same work had used, for work that is carried on.
+    """
+
+    def __init__(
+        self,
+        budget: Budget,
+        *,
+        prices: Prices | None = None,
+        spent: Usage = NO_USAGE,
+        seconds: float = 0.0,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.budget = budget
+        self._prices = prices or Prices()
+        self._clock, self._start = clock, clock() - seconds
+        self._measured = budget.tokens is not None or budget.usd is not None
+        self._lock = RLock()
+        self._waiting: list[Waiter] = []
+        self._spent = spent
+        self._calls, self._tokens, self._usd = 0, 0, 0.0
+
+    def balance(self) -> Balance:
+        """What is spent, reserved and left now."""
+        with self._lock:
+            reserved = Reservation(self._calls, self._tokens, self._usd)
+            return Balance(self.budget, self._spent, reserved, self._clock() - self._start)
+
+    def check(self, request: Request) -> Reservation:
+        """The most that one attempt of `request` can cost.
+
+        Raises ConfigurationError where that cannot be told: a budget of dollars over an unknown price, or one of
+        dollars or tokens without a limit on the answer. Call it before work starts, to refuse before anything is paid.
+        """
+        if not self._measured:
+            return Reservation()
+        price = self._prices.of(request.model)
+        if self.budget.usd is not None and price is None:
+            raise ConfigurationError(
+                f"a budget in dollars needs the price of {request.model}, which the table of {PRICES_DATE} does not "
+                "have: set it (prices: input and output, dollars for a million tokens), or limit calls or tokens"
+            )
+        answer = answer_tokens(request)
+        if answer is None and (self.budget.tokens is not None or (price is not None and price.output > 0)):
+            unit = "tokens" if self.budget.tokens is not None else "dollars"
+            raise ConfigurationError(
+                f"a budget in {unit} needs a limit on each answer, or one call could overspend it: "
+                f"set max_tokens for {request.model}"
+            )
+        asked = prompt_tokens(request)
+        usd = 0.0 if price is None else price.usd(asked, answer or 0)
+        return Reservation(1, asked + (answer or 0), usd)
+
+    async def reserve(self, request: Request) -> Reservation:
+        """Set aside what `check` says, waiting while only the reservations of others stand in the way."""
+        reservation = self.check(request)
+        while True:
+            with self._lock:
+                if self._fits(reservation, self._calls, self._tokens, self._usd) is None:
+                    self._add(reservation, 1)
+                    return reservation
+                if (limit := self._fits(reservation, 0, 0, 0.0)) is not None:
+                    raise BudgetExceededError(self._refusal(limit, request, reservation))
+                place = waiter()
+                self._waiting.append(place)
+            await place
+
+    def settle(self, reservation: Reservation, usage: Usage) -> None:
+        with self._lock:
+            self._spent += usage
+            self._add(reservation, -1)
+            self._wake()
+
+    def release(self, reservation: Reservation) -> None:
+        with self._lock:
+            self._add(reservation, -1)
+            self._wake()
+
+    def _add(self, reservation: Reservation, sign: int) -> None:
+        self._calls += sign * reservation.calls
+        self._tokens += sign * reservation.tokens
+        # Sums of fractions drift; when nothing is reserved, it is exactly nothing.
+        self._usd = self._usd + sign * reservation.usd if self._calls else 0.0
+
+    def _wake(self) -> None:
+        waiting, self._waiting = self._waiting, []
+        for place in waiting:
+            wake(place)
+
+    def _fits(self, wanted: Reservation, calls: int, tokens: int, usd: float) -> str | None:
+        """The limit that `wanted` would pass beside what is spent and these reservations; None: it fits."""
+        budget, spent = self.budget, self._spent
+        if budget.calls is not None and spent.calls + calls + wanted.calls > budget.calls:
+            return "calls"
+        if budget.tokens is not None:
+            used = spent.input_tokens + spent.output_tokens + tokens
+            if used + wanted.tokens > budget.tokens:
+                return "tokens"
+        if budget.usd is not None and (spent.usd or 0.0) + usd + wanted.usd > budget.usd:
+            return "usd"
+        if budget.seconds is not None and self._clock() - self._start >= budget.seconds:
+            return "seconds"
+        return None
+
+    def _refusal(self, limit: str, request: Request, wanted: Reservation) -> str:
+        spent = self._spent
+        if limit == "seconds":
+            return f"the budget of {self.budget.seconds:g} seconds is used up; raise seconds to go on"
+        if limit == "calls":
+            return f"the budget of {self.budget.calls} calls is used up; raise calls to go on"
+        if limit == "tokens":
+            used = spent.input_tokens + spent.output_tokens
+            return (
+                f"the next call to {request.model} may take {wanted.tokens} tokens, and of the budget of "
+                f"{self.budget.tokens} {used} are spent; raise tokens, or lower max_tokens"
+            )
+        return (
+            f"the next call to {request.model} may cost ${wanted.usd:.6f}, and of the budget of "
+            f"${self.budget.usd:g} ${spent.usd or 0.0:.6f} is spent; raise usd, or lower max_tokens"
+        )
+
+
+def most(reservation: Reservation) -> Usage:
+    """What an attempt that may have been billed is taken to have used: all that was reserved for it."""
+    return replace(NO_USAGE, calls=reservation.calls, input_tokens=reservation.tokens, usd=reservation.usd)
