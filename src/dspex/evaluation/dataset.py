@@ -94,6 +94,13 @@ class Dataset(Sequence[Example]):
             rng.shuffle(part)
         return tuple(self._picked(part, f"{self.name}[{n}]") for n, part in enumerate(parts, start=1))
 
+    def find(self, id: str) -> Example:
+        """The example of that id. Raises UnknownNameError."""
+        index = self._by_id.get(id)
+        if index is None:
+            raise UnknownNameError("example", id, (item.id for item in self.examples), self.name)
+        return self.examples[index]
+
     def sample(self, n: int, seed: int = 0) -> Dataset:
         """`n` different rows at random. Raises DataError where there are fewer."""
         if not 0 < n <= len(self):
@@ -104,6 +111,10 @@ class Dataset(Sequence[Example]):
     def fields(self) -> tuple[str, ...]:
         """Every field that some row has, in order of appearance."""
         return tuple(dict.fromkeys(name for example in self.examples for name in example.values))
+
+    @cached_property
+    def _by_id(self) -> dict[str, int]:
+        return {example.id: index for index, example in enumerate(self.examples)}
 
     @cached_property
     def hash(self) -> str:
@@ -153,6 +164,15 @@ class Dataset(Sequence[Example]):
         for stratum in ordered:
             rng.shuffle(stratum)
         return ordered
+
+
+def examples_of(rows: Iterable[Mapping[str, Any] | Example], notes: list[str] | None = None) -> Iterator[Example]:
+    """Examples with distinct ids from any iterable of rows, lazily. Raises DataError for what is not a row."""
+    if isinstance(rows, Dataset):
+        return iter(rows)
+    shape = Shaping({}, {}, "data")
+    found = (shape.example(f"data, row {number}", row) for number, row in enumerate(_iterated(rows), start=1))
+    return distinct(found, notes)
 
 
 def distinct(examples: Iterable[Example], notes: list[str] | None = None) -> Iterator[Example]:
