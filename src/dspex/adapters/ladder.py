@@ -23,7 +23,7 @@ class AnswerFields:
     """The output fields of one signature, with everything about them that parsing needs, precomputed."""
 
     __slots__ = (
-        "closed", "everything", "folded", "names", "nulls", "readers", "required", "thinks", "types", "validate",
+        "closed", "everything", "folded", "names", "nulls", "readers", "required", "texts", "thinks", "types", "validate",
     )  # fmt: skip
 
     def __init__(self, schema: Schema) -> None:
@@ -36,6 +36,7 @@ class AnswerFields:
         self.readers: dict[str, Read] = {item.name: reader_of(item.type) for item in outputs}
         self.required = frozenset(item.name for item in outputs if not item.optional)
         self.nulls = frozenset(item.name for item in outputs if item.optional and "null" not in admitted(item.type))
+        self.texts = frozenset(name for name, schema in self.types.items() if "string" in admitted(schema))
         self.folded = unique_keys(self.names)
         self.closed = outputs[0].name if len(outputs) == 1 and _is_closed(outputs[0]) else None
         self.thinks = any(plain_key(name) in ("think", "thinking", "thought") for name in self.names)

@@ -45,10 +45,10 @@ class _Builder:
     def field(self, item: FieldSchema) -> dict[str, Any]:
         """The schema of an output; one that may be left out may be null instead."""
         self._prefix = f"{item.name}__"
-        for name, schema in item.type.get("$defs", {}).items():
+        for name, definition in item.type.get("$defs", {}).items():
             self.defs[self._prefix + name] = {}
-            self.defs[self._prefix + name] = self._strictly(schema)
-        schema = self._strictly({key: value for key, value in item.type.items() if key != "$defs"})
+            self.defs[self._prefix + name] = self._strictly(definition)
+        schema: dict[str, Any] = self._strictly({key: value for key, value in item.type.items() if key != "$defs"})
         if item.optional and "null" not in admitted(item.type):
             schema = {"anyOf": [schema, {"type": "null"}]}
         if item.description and "$ref" not in schema:

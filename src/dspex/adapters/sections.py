@@ -162,17 +162,21 @@ def read_sections(text: str, fields: AnswerFields) -> Candidate | None:
         found[name] = raw
     if not found:
         return None
-    if not ended:
-        _check_end(text, list(found.values())[-1])
     values = {name: fields.readers[name](raw) for name, raw in found.items()}
+    if not ended:
+        last = list(found)[-1]
+        _check_end(text, found[last], isinstance(values[last], str) and last not in fields.texts)
     return Candidate(values, notes=("dressed sections",) if ended else ("no end marker",))
 
 
-def _check_end(text: str, last: str) -> None:
+def _check_end(text: str, last: str, unread: bool) -> None:
+    """Raises CutOffError where the last value, `unread` if it should be JSON and is not, seems to stop short."""
     if not last:
         raise CutOffError("the answer stops after a header, before its value")
     line = text.rstrip().rpartition("\n")[2].lstrip()
     if line.startswith("[[") and "]]" not in line:
         raise CutOffError("the answer stops inside a header")
+    if unread and last[0] in "[{":
+        raise CutOffError("the answer stops inside a JSON value")
     if last.count("```") % 2:
         raise CutOffError("the answer stops inside a code block")

@@ -59,28 +59,35 @@ async def _predict(context: StepContext) -> Mapping[str, JSON]:
     if call is None:
         call = context.memory["call"] = _prepared(context)
     messages = call.dialogue.render(context.inputs)
-    for attempt in range(call.reask + 1):
-        started = perf_counter()
-        try:
-            completion = await context.runtime.lm.complete(Request(call.model, messages, call.settings, context.sample))
-        except Exception as error:
-            _record(context, call, messages, perf_counter() - started, error=error)
-            raise
-        seconds = perf_counter() - started
-        try:
-            if completion.finish_reason == "refused":
-                raise RefusedError(f"{call.model} declined to answer")
-            parsed = call.dialogue.parse(completion)
-        except DspexError as error:
-            _record(context, call, messages, seconds, completion, error=error)
-            hopeless = completion.finish_reason != "stop" or not isinstance(error, AnswerError)
-            if attempt == call.reask or hopeless:
-                raise
-            messages = call.dialogue.reask(messages, completion, error)
-        else:
-            _record(context, call, messages, seconds, completion, parsed)
-            return parsed.values
-    raise AssertionError("unreachable: the last attempt returns or raises")
+    completion, outcome = await _asked(context, call, messages)
+    if isinstance(outcome, Parsed):
+        return outcome.values
+    if not call.reask or completion.finish_reason != "stop":
+        raise outcome
+    messages = call.dialogue.reask(messages, completion, outcome)
+    _, outcome = await _asked(context, call, messages)
+    if isinstance(outcome, Parsed):
+        return outcome.values
+    raise outcome
+
+
+async def _asked(context: StepContext, call: _Call, messages: list[Message]) -> tuple[Completion, Parsed | DspexError]:
+    """One model call, recorded: the completion, and its values or what is wrong with it."""
+    started = perf_counter()
+    try:
+        completion = await context.runtime.lm.complete(Request(call.model, messages, call.settings, context.sample))
+    except Exception as error:
+        _record(context, call, messages, perf_counter() - started, None, error)
+        raise
+    seconds = perf_counter() - started
+    outcome: Parsed | DspexError
+    try:
+        outcome = call.dialogue.parse(completion)
+    except AnswerError as error:
+        refused = completion.finish_reason == "refused"
+        outcome = RefusedError(f"{call.model} declined to answer") if refused else error
+    _record(context, call, messages, seconds, completion, outcome)
+    return completion, outcome
 
 
 def _prepared(context: StepContext) -> _Call:
@@ -102,12 +109,11 @@ def _record(
     call: _Call,
     messages: list[Message],
     seconds: float,
-    completion: Completion | None = None,
-    parsed: Parsed | None = None,
-    *,
-    error: Exception | None = None,
+    completion: Completion | None,
+    outcome: Parsed | Exception,
 ) -> None:
     """Append one model call to the history, answered or not, and tell the observer."""
+    parsed, error = (outcome, None) if isinstance(outcome, Parsed) else (None, outcome)
     record = Record(
         context.path,
         context.step.module,

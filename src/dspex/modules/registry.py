@@ -7,6 +7,8 @@ from importlib.metadata import entry_points
 
 from dspex.errors import ConfigurationError, UnknownNameError
 from dspex.kernel.ports import Module, ModuleSpec
+from dspex.modules.flow import CALL, CHOOSE
+from dspex.modules.functions import FUNCTION
 from dspex.modules.prediction import CHAIN_OF_THOUGHT, PREDICT
 
 GROUP = "dspex.modules"
@@ -83,5 +85,5 @@ def _origin(run: Module) -> tuple[str, str]:
     return str(getattr(run, "__module__", "")), str(getattr(run, "__qualname__", repr(run)))
 
 
-STANDARD: Mapping[str, ModuleSpec] = {spec.name: spec for spec in (PREDICT, CHAIN_OF_THOUGHT)}
+STANDARD: Mapping[str, ModuleSpec] = {spec.name: spec for spec in (PREDICT, CHAIN_OF_THOUGHT, CHOOSE, CALL, FUNCTION)}
 """The modules that come with DSPEx, by name."""
