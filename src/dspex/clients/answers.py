@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
-from typing import Any, cast
+from typing import Any, TypeGuard, cast
 
 from dspex.clients.tokens import prompt_tokens, text_tokens
 from dspex.errors import (
@@ -151,9 +151,8 @@ def _text(content: Any) -> str | None:
     """The text of a message's content, which some servers send in parts. None: there is none."""
     if isinstance(content, str) or content is None:
         return content
-    if isinstance(content, list):
-        items: list[Any] = content
-        parts = [_object(part) or {} for part in items]
+    if _is_list(content):
+        parts = [_object(part) or {} for part in content]
         texts = [part["text"] for part in parts if isinstance(part.get("text"), str)]
         return "".join(texts) if texts else None
     return None
@@ -197,10 +196,11 @@ def _object(value: Any) -> dict[str, Any] | None:
 
 
 def _first(value: Any) -> Any:
-    if not isinstance(value, list):
-        return None
-    items: list[Any] = value
-    return items[0] if items else None
+    return value[0] if _is_list(value) and value else None
+
+
+def _is_list(value: object) -> TypeGuard[list[Any]]:
+    return isinstance(value, list)
 
 
 def _short(said: Any) -> str:

@@ -52,6 +52,19 @@ class Balance:
         }
 
 
+@dataclass(slots=True)
+class Tally:
+    """Running sums, cheap to add to."""
+
+    calls: int = 0
+    tokens: int = 0
+    usd: float = 0.0
+
+
+NOTHING = Tally()
+ONE_CALL = Reservation()
+
+
 class Account:
     """Keeps a `Budget`. Implements `BudgetAccount`; safe on several event loops and threads.
 
@@ -73,14 +86,20 @@ class Account:
         self._measured = budget.tokens is not None or budget.usd is not None
         self._lock = RLock()
         self._waiting: list[Waiter] = []
-        self._spent = spent
-        self._calls, self._tokens, self._usd = 0, 0, 0.0
+        self._before = spent
+        self._used = Tally(spent.calls, spent.input_tokens + spent.output_tokens, spent.usd or 0.0)
+        self._held = Tally()
+        self._answered, self._retries, self._priced = 0, 0, True
 
     def balance(self) -> Balance:
         """What is spent, reserved and left now."""
         with self._lock:
-            reserved = Reservation(self._calls, self._tokens, self._usd)
-            return Balance(self.budget, self._spent, reserved, self._clock() - self._start)
+            used, held = self._used, self._held
+            answered = self._before.output_tokens + self._answered
+            usd = used.usd if self._priced and self._before.usd is not None else None
+            spent = Usage(used.calls, used.tokens - answered, answered, usd, self._before.cached_calls, self._retries)
+            reserved = Reservation(held.calls, held.tokens, held.usd)
+            return Balance(self.budget, spent, reserved, self._clock() - self._start)
 
     def check(self, request: Request) -> Reservation:
         """The most that one attempt of `request` can cost.
@@ -89,7 +108,7 @@ class Account:
         dollars or tokens without a limit on the answer. Call it before work starts, to refuse before anything is paid.
         """
         if not self._measured:
-            return Reservation()
+            return ONE_CALL
         price = self._prices.of(request.model)
         if self.budget.usd is not None and price is None:
             raise ConfigurationError(
@@ -109,13 +128,13 @@ class Account:
 
     async def reserve(self, request: Request) -> Reservation:
         """Set aside what `check` says, waiting while only the reservations of others stand in the way."""
-        reservation = self.check(request)
+        reservation = self.check(request) if self._measured else ONE_CALL
         while True:
             with self._lock:
-                if self._fits(reservation, self._calls, self._tokens, self._usd) is None:
-                    self._add(reservation, 1)
+                if self._obstacle(reservation, self._held) is None:
+                    self._hold(reservation, 1)
                     return reservation
-                if (limit := self._fits(reservation, 0, 0, 0.0)) is not None:
+                if (limit := self._obstacle(reservation, NOTHING)) is not None:
                     raise BudgetExceededError(self._refusal(limit, request, reservation))
                 place = waiter()
                 self._waiting.append(place)
@@ -123,56 +142,59 @@ class Account:
 
     def settle(self, reservation: Reservation, usage: Usage) -> None:
         with self._lock:
-            self._spent += usage
-            self._add(reservation, -1)
-            self._wake()
+            used = self._used
+            used.calls += usage.calls
+            used.tokens += usage.input_tokens + usage.output_tokens
+            self._answered += usage.output_tokens
+            self._retries += usage.retries
+            if usage.usd is None:
+                self._priced = False
+            else:
+                used.usd += usage.usd
+            self._hold(reservation, -1)
 
     def release(self, reservation: Reservation) -> None:
         with self._lock:
-            self._add(reservation, -1)
-            self._wake()
+            self._hold(reservation, -1)
 
-    def _add(self, reservation: Reservation, sign: int) -> None:
-        self._calls += sign * reservation.calls
-        self._tokens += sign * reservation.tokens
+    def _hold(self, reservation: Reservation, sign: int) -> None:
+        held = self._held
+        held.calls += sign * reservation.calls
+        held.tokens += sign * reservation.tokens
         # Sums of fractions drift; when nothing is reserved, it is exactly nothing.
-        self._usd = self._usd + sign * reservation.usd if self._calls else 0.0
+        held.usd = held.usd + sign * reservation.usd if held.calls else 0.0
+        if sign < 0 and self._waiting:
+            waiting, self._waiting = self._waiting, []
+            for place in waiting:
+                wake(place)
 
-    def _wake(self) -> None:
-        waiting, self._waiting = self._waiting, []
-        for place in waiting:
-            wake(place)
-
-    def _fits(self, wanted: Reservation, calls: int, tokens: int, usd: float) -> str | None:
-        """The limit that `wanted` would pass beside what is spent and these reservations; None: it fits."""
-        budget, spent = self.budget, self._spent
-        if budget.calls is not None and spent.calls + calls + wanted.calls > budget.calls:
+    def _obstacle(self, wanted: Reservation, held: Tally) -> str | None:
+        """The limit that `wanted` would pass beside what is spent and what is held; None: it fits."""
+        budget, used = self.budget, self._used
+        if budget.calls is not None and used.calls + held.calls + wanted.calls > budget.calls:
             return "calls"
-        if budget.tokens is not None:
-            used = spent.input_tokens + spent.output_tokens + tokens
-            if used + wanted.tokens > budget.tokens:
-                return "tokens"
-        if budget.usd is not None and (spent.usd or 0.0) + usd + wanted.usd > budget.usd:
+        if budget.tokens is not None and used.tokens + held.tokens + wanted.tokens > budget.tokens:
+            return "tokens"
+        if budget.usd is not None and used.usd + held.usd + wanted.usd > budget.usd:
             return "usd"
         if budget.seconds is not None and self._clock() - self._start >= budget.seconds:
             return "seconds"
         return None
 
     def _refusal(self, limit: str, request: Request, wanted: Reservation) -> str:
-        spent = self._spent
+        used = self._used
         if limit == "seconds":
             return f"the budget of {self.budget.seconds:g} seconds is used up; raise seconds to go on"
         if limit == "calls":
             return f"the budget of {self.budget.calls} calls is used up; raise calls to go on"
         if limit == "tokens":
-            used = spent.input_tokens + spent.output_tokens
             return (
                 f"the next call to {request.model} may take {wanted.tokens} tokens, and of the budget of "
-                f"{self.budget.tokens} {used} are spent; raise tokens, or lower max_tokens"
+                f"{self.budget.tokens} {used.tokens} are spent; raise tokens, or lower max_tokens"
             )
         return (
             f"the next call to {request.model} may cost ${wanted.usd:.6f}, and of the budget of "
-            f"${self.budget.usd:g} ${spent.usd or 0.0:.6f} is spent; raise usd, or lower max_tokens"
+            f"${self.budget.usd:g} ${used.usd:.6f} is spent; raise usd, or lower max_tokens"
         )
 
 

@@ -58,8 +58,7 @@ def _imprint(settings: Mapping[str, JSON]) -> bytes:
     # Looks the canonical text up by content, types included, and much quicker than JSON could: settings are the same
     # few for thousands of calls, but nobody promises that they are the same object, or that it does not change. Order
     # of keys shows in it, so equal settings may be written twice, to the same text. It never leaves this process.
-    plain: Any = settings
-    return marshal.dumps(plain if type(plain) is dict else {**settings}, 2)
+    return marshal.dumps({**settings}, 2)
 
 
 def _remember(memory: dict[Any, str], key: Any, text: str) -> str:

@@ -21,18 +21,20 @@ class Flight:
 
     def __init__(self) -> None:
         self.loop = asyncio.get_running_loop()
-        self.waiting: list[Waiter] = []
+        self.waiting: list[Waiter] | None = None
         self.answer: Completion | None = None
         self.error: LMError | None = None
 
     async def landed(self) -> None:
         """Wait until it has an answer, an error, or was given up."""
         place = waiter()
+        if self.waiting is None:
+            self.waiting = []
         self.waiting.append(place)
         await place
 
     def land(self) -> None:
-        for place in self.waiting:
+        for place in self.waiting or ():
             wake(place)
 
 
@@ -63,11 +65,11 @@ class Remember:
         try:
             found = await self.store.get(key)
             if found is not None:
-                flight.answer = from_memory(found)
-                return flight.answer
+                flight.answer = found
+                return from_memory(found)
             completion = await call(request)
             await self.store.put(key, request, completion)
-            flight.answer = from_memory(completion)
+            flight.answer = completion
             return completion
         except LMError as error:
             flight.error = error
@@ -75,15 +77,14 @@ class Remember:
         finally:
             if self.flights.get(key) is flight:
                 del self.flights[key]
-            if flight.waiting:
-                flight.land()
+            flight.land()
 
     async def _follow(self, call: Call, key: str, request: Request, flight: Flight) -> Completion:
         current: Flight | None = flight
         while current is not None and current.loop is flight.loop:
             await current.landed()
             if current.answer is not None:
-                return current.answer
+                return from_memory(current.answer)
             if current.error is not None:
                 # An exception belongs to one stack of frames: each waiting caller gets its own.
                 raise type(current.error)(str(current.error), retry_after=current.error.retry_after)
