@@ -225,9 +225,13 @@ class Proposer(Protocol):
     through `turn.search.lab`. Proposals may repeat or be invalid: they are then left out and nothing is paid.
     """
 
-    name: str
-    needs: frozenset[VariableKind]
-    """It works on variables of any of these kinds; without one in the space it cannot propose."""
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def needs(self) -> frozenset[VariableKind]:
+        """It works on variables of any of these kinds; without one in the space it cannot propose."""
+        ...
 
     async def propose(self, turn: Turn) -> list[Proposal]: ...
 
@@ -253,7 +257,8 @@ class Finalists:
 class Schedule(Protocol):
     """Where the next evaluations go. Pure: a function of the search's ledger and its own memo."""
 
-    name: str
+    @property
+    def name(self) -> str: ...
 
     def leader(self, search: Search, memo: JSON) -> str:
         """The incumbent."""
@@ -283,14 +288,15 @@ class Schedule(Protocol):
 class Strategy(Protocol):
     """Decides rounds until there is nothing left worth doing. Keeps no hidden state."""
 
-    name: str
+    @property
+    def name(self) -> str: ...
 
     def check(self, problem: Problem) -> None:
         """Raises ConfigurationError where the program gives it nothing to vary."""
         ...
 
-    async def next_round(self, search: Search) -> Round | None:
-        """The next round, not yet committed; None to stop."""
+    async def next_round(self, search: Search) -> Round | str:
+        """The next round, not yet committed; or, in words, why the search ends here."""
         ...
 
     def leader(self, search: Search) -> str:

@@ -111,9 +111,7 @@ def pose(
                 f"{2 * MIN_VAL}, or name an untouched split with confirm="
             )
         val, confirm = val[0::2], val[1::2]
-        notes.append(
-            f"no confirm split was named: {len(confirm)} of {len(val) + len(confirm)} val examples were set aside"
-        )
+        notes.append(f"no confirm split was named, so {len(confirm)} val examples were set aside for it")
     else:
         confirm = outcome_order(confirm, columns, seed)
     problem = Problem(program, tuple(train), tuple(val), tuple(confirm), metric, budget, seed, tuple(notes))

@@ -42,11 +42,16 @@ def described(change: Change) -> str:
     before, after = change.before, change.after
     if isinstance(after, str) and (isinstance(before, str) or before is None) and (len(after) > 40 or "\n" in after):
         return f"{change.path}:\n{_indented(word_difference(before or '', after))}"
-    if isinstance(after, list) and after and all(isinstance(item, dict) for item in after):
-        count = len(before) if isinstance(before, list) else 0
-        rows = "\n".join(_short(item) for item in after)
-        return f"{change.path}: {count} -> {len(after)} demonstrations\n{_indented(rows)}"
+    if shown := _demonstrations(after):
+        rows = "\n".join(map(_short, shown))
+        return f"{change.path}: {len(_demonstrations(before))} -> {len(shown)} demonstrations\n{_indented(rows)}"
     return f"{change.path}: {_short(before)} -> {_short(after)}"
+
+
+def _demonstrations(value: JSON) -> list[JSON]:
+    """A list of mappings; empty for anything else."""
+    items: list[JSON] = value if isinstance(value, list) else []
+    return items if all(isinstance(item, dict) for item in items) else []
 
 
 def _lines(result: OptimizationResult) -> Iterator[str]:

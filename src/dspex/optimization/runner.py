@@ -1,4 +1,4 @@
-"""The loop of a search: a round is decided, committed, evaluated as a whole and folded; then the winner is confirmed."""
+"""The loop of a search: a round is decided, committed, evaluated and folded; in the end the winner is confirmed."""
 
 from __future__ import annotations
 
@@ -100,8 +100,8 @@ class Runner:
                     await self._perform(self.ledger.rounds[self.ledger.folded])
                 self._lab.round = len(self.ledger.rounds)
                 decided = await self.strategy.next_round(self._view())
-                if decided is None:
-                    return "nothing left to try"
+                if isinstance(decided, str):
+                    return decided
                 asked, self._lab.asked = self._lab.asked, NO_USAGE
                 await self.ledger.commit(replace(decided, usage=asked))
         except BudgetExceededError as error:
@@ -134,10 +134,11 @@ class Runner:
             if size < MIN_VAL:
                 self._notes.append(f"the budget left pays for {size} confirmations; at least {MIN_VAL} are needed")
                 return None, self.ledger.candidates[finalists.best_first[0]]
-            memo = {"winner": finalists.best_first[0], "contenders": finalists.contenders, "stopped": stopped}
+            best = finalists.best_first[0]
+            memo = {"winner": best, "contenders": finalists.contenders, "stopped": stopped}
             pairs: list[Pair] = []
             for item in self.problem.confirm[:size]:
-                pairs += [(self.problem.seed_id, item.id, 0), (memo["winner"], item.id, 0)]
+                pairs += [(self.problem.seed_id, item.id, 0), (best, item.id, 0)]
             await self.ledger.commit(Round(len(self.ledger.rounds), tuple(pairs), (), memo, "confirmation"))
             if size < len(self.problem.confirm):
                 self._notes.append(f"the budget left paid for {size} of {len(self.problem.confirm)} confirm examples")
@@ -157,7 +158,8 @@ class Runner:
 
     def _view(self) -> Search:
         number = self.ledger.folded
-        memo = self.ledger.rounds[number - 1].memo if number else None
+        decided = [item for item in self.ledger.rounds[:number] if item.purpose == "search"]
+        memo = decided[-1].memo if decided else None
         return Search(self.problem, self.ledger, self._lab, number, memo, self._purse.affordable(self.ledger))
 
     def _gain(self, winner: str, split: Iterable[Example]) -> Gain:

@@ -80,7 +80,6 @@ def _tells(items: Sequence[Mapping[str, JSON]], name: str) -> bool:
 
 
 def _words(item: Mapping[str, JSON], names: Sequence[str]) -> list[str]:
-    text = " ".join(
-        value if isinstance(value, str) else json.dumps(value) for name in names if (value := item.get(name))
-    )
+    values = [item[name] for name in names if item.get(name) is not None]
+    text = " ".join(value if isinstance(value, str) else json.dumps(value) for value in values)
     return [word[:8] for word in _WORD.findall(text.lower())]

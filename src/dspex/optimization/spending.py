@@ -23,9 +23,7 @@ class Purse:
 
     def __init__(self, budget: Budget, runtime: Runtime, spent: Usage) -> None:
         if all(value is None for value in budget.model_dump().values()):
-            raise ConfigurationError(
-                "the budget has no limit; set at least one: Budget(calls=1000), usd=, tokens=, seconds="
-            )
+            raise ConfigurationError("the budget has no limit; set at least one: calls=, tokens=, usd= or seconds=")
         self.budget = budget
         self._runtime = runtime
         self._prices = runtime.lm.policies.prices if isinstance(runtime.lm, ModelStack) else Prices()
@@ -34,8 +32,9 @@ class Purse:
     def open(self, share: float) -> Runtime:
         """The runtime whose calls are paid from `share` of the budget, in 0..1."""
         balance = self.account.balance()
-        limits = {name: _portion(getattr(self.budget, name), share, name) for name in (*LIMITS, "seconds")}
-        self.account = Account(Budget(**limits), prices=self._prices, spent=balance.spent, seconds=balance.seconds)
+        limits = {name: _portion(limit, share) for name, limit in self.budget.model_dump().items()}
+        part = Budget.model_validate(limits)
+        self.account = Account(part, prices=self._prices, spent=balance.spent, seconds=balance.seconds)
         lm = self._runtime.lm
         paid: LM = lm.with_account(self.account) if isinstance(lm, ModelStack) else _Paid(lm, self.account)
         return replace(self._runtime, lm=paid)
@@ -81,8 +80,8 @@ class _Paid:
 def reserved_share(budget: Budget, seen: Usage, evaluations: int, confirm: int, most: float) -> float:
     """The share of the budget to keep for confirming on `confirm` examples, two programs each, in 0..most.
 
-    `seen` is what the first `evaluations` of the seed program consumed; where they were answered from memory their price
-    is unknown, and the whole of `most` is kept.
+    `seen` is what the first `evaluations` of the seed program consumed; where they were answered from memory their
+    price is unknown, and the whole of `most` is kept.
     """
     if seen.cached_calls or not evaluations:
         return most
@@ -96,10 +95,10 @@ def reserved_share(budget: Budget, seen: Usage, evaluations: int, confirm: int, 
     return min(most, max(shares))
 
 
-def _portion(limit: float | None, share: float, name: str) -> float | int | None:
+def _portion(limit: float | None, share: float) -> float | None:
     if limit is None:
         return None
-    return limit * share if name in ("usd", "seconds") else int(limit * share)
+    return int(limit * share) if isinstance(limit, int) else limit * share
 
 
 def _amount(usage: Usage, name: str) -> float:

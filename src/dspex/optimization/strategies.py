@@ -30,13 +30,14 @@ class Portfolio:
     """`Strategy`: all of its proposers in every round, more often those that brought more, under the paired race.
 
     A proposer's record is how often its candidates were ahead of the incumbent after their first rung; the shares of
-    the next round are drawn by Thompson sampling from it. After `PATIENCE` rounds without a new incumbent the shares are
-    equal.
+    the next round are drawn by Thompson sampling from it. After `PATIENCE` rounds without a new incumbent the shares
+    are equal.
     """
 
     name: str
     proposers: tuple[Proposer, ...]
-    options: SearchOptions = SearchOptions()
+    width: int | None = None
+    """New candidates in a round; None: from the budget, 4 to 12."""
 
     def check(self, problem: Problem) -> None:
         if self._able(problem):
@@ -48,7 +49,7 @@ class Portfolio:
             f"{_listed(there)}; add such a variable, or use strategy='auto'"
         )
 
-    async def next_round(self, search: Search) -> Round | None:
+    async def next_round(self, search: Search) -> Round | str:
         memo: dict[str, Any] = dict(search.memo or self._opening(search))
         race = Race(memo["width"], memo["top"])
         before = memo["race"]
@@ -60,8 +61,12 @@ class Portfolio:
         draft = race.plan(search, memo["race"], [item.id for item in fresh])
         sent = {lane["candidate"] for lane in draft.memo["running"]}
         memo["idle"] = 0 if sent else memo["idle"] + 1
-        if search.affordable < LADDER[0] or (not sent and memo["idle"] >= IDLE) or self._perfect(search, race, memo):
-            return None
+        if search.affordable < LADDER[0]:
+            return "the search's share of the budget is spent"
+        if self._perfect(search, race, memo):
+            return "the best candidate has full marks on val"
+        if memo["idle"] >= IDLE:
+            return "nothing is left to try"
         memo["race"] = draft.memo
         return Round(search.number, draft.pairs, tuple(item for item in fresh if item.id in sent), memo)
 
@@ -87,7 +92,7 @@ class Portfolio:
         wide = min(12, max(4, int(min(search.affordable, 1e6) // 250)))
         top = int(min(size, max(LADDER[0], search.affordable // 8)))
         return {
-            "width": self.options.width or wide, "top": top, "race": None, "arms": {}, "stale": 0, "idle": 0,
+            "width": self.width or wide, "top": top, "race": None, "arms": {}, "stale": 0, "idle": 0,
         }  # fmt: skip
 
     def _records(self, search: Search, arms: Mapping[str, Any], before: Any, after: Any) -> dict[str, list[int]]:
@@ -130,9 +135,10 @@ class Portfolio:
         return min(found) >= 1.0
 
 
-def _shares(
-    proposers: Sequence[Proposer], slots: int, memo: Mapping[str, Any], rng: Random
-) -> list[tuple[Proposer, int]]:
+Share = tuple[Proposer, int]
+
+
+def _shares(proposers: Sequence[Proposer], slots: int, memo: Mapping[str, Any], rng: Random) -> list[Share]:
     """How many candidates each proposer is asked for: one at least where there is room, the rest by its record."""
     order = rng.sample(list(proposers), len(proposers))
     counts = dict.fromkeys((item.name for item in order), 0)
@@ -140,7 +146,7 @@ def _shares(
         if index < len(order):
             counts[order[index].name] += 1
         else:
-            drawn = {}
+            drawn: dict[str, float] = {}
             for item in order:
                 wins, tries = (0, 0) if memo["stale"] > PATIENCE else memo["arms"].get(item.name, (0, 0))
                 drawn[item.name] = rng.betavariate(1 + wins, 1 + tries - wins)
@@ -162,9 +168,9 @@ _PLANNED = ("beacon", "gepa", "mipro", "playbook", "simba")
 
 
 def strategy_named(name: str, options: SearchOptions) -> Strategy:
-    """The strategy of that name. Raises ConfigurationError for one that is not built yet, UnknownNameError otherwise."""
+    """The strategy of that name. Raises ConfigurationError where it is not built yet, UnknownNameError elsewhere."""
     if name in _BUILT:
-        return Portfolio(name, _BUILT[name](), options)
+        return Portfolio(name, _BUILT[name](), options.width)
     if name in _PLANNED:
         raise ConfigurationError(f"strategy {name!r} is not built yet; there are {', '.join(sorted(_BUILT))}")
     raise UnknownNameError("strategy", name, _BUILT)

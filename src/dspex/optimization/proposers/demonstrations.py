@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from random import Random
 
-from dspex.kernel.canonical import canonical
+from dspex.kernel.canonical import canonical, digest
 from dspex.kernel.ports import JSON
 from dspex.kernel.variables import Demos
 from dspex.optimization.ports import Candidate, Proposal, Search, Turn, VariableKind
@@ -32,7 +32,7 @@ class BootstrapDemonstrations:
     needs: frozenset[VariableKind] = frozenset({"demos"})
 
     def __init__(self) -> None:
-        self._pools: dict[tuple[str, str, int], Pool] = {}
+        self._pools: dict[str, Pool] = {}
 
     async def propose(self, turn: Turn) -> list[Proposal]:
         found: list[Proposal] = []
@@ -56,21 +56,17 @@ class BootstrapDemonstrations:
         return found
 
     async def _pool(self, search: Search, parent: Candidate, hole: Hole, rng: Random) -> Pool:
-        train = outcome_order(
-            search.problem.train, [item.name for item in hole.step.signature.outputs], search.problem.seed
-        )
-        items = labelled(hole.step, train[:MOST])
+        outputs = [item.name for item in hole.step.signature.outputs]
+        items = labelled(hole.step, outcome_order(search.problem.train, outputs, search.problem.seed)[:MOST])
         if not items:
             items = await _traced(search, parent, hole, rng)
-        key = (search.problem.program.hash, hole.path, len(items))
+        key = digest([hole.path, items])
         if key not in self._pools:
-            signature = hole.step.signature
-            names = [item.name for item in signature.inputs], [item.name for item in signature.outputs]
-            self._pools[key] = pool_of(items, *names)
+            self._pools[key] = pool_of(items, [item.name for item in hole.step.signature.inputs], outputs)
         return self._pools[key]
 
 
-async def _traced(search: Search, parent: Candidate, hole: Hole, rng: Random) -> list[Mapping[str, JSON]]:
+async def _traced(search: Search, parent: Candidate, hole: Hole, rng: Random) -> list[dict[str, JSON]]:
     """What the step took and gave in runs on training examples that came out right, of any candidate so far."""
     train = [item.id for item in search.problem.train]
     batch = rng.sample(train, min(MINIBATCH, len(train)))
@@ -80,8 +76,8 @@ async def _traced(search: Search, parent: Candidate, hole: Hole, rng: Random) ->
         for (example, sample), score in search.ledger.scores(candidate).items():
             if example in known and score >= FAIR and (row := await search.ledger.read((candidate, example, sample))):
                 rows.append(row)
+    found: dict[str, dict[str, JSON]] = {}
     for threshold in (GOOD, FAIR):
-        found: dict[str, Mapping[str, JSON]] = {}
         for row in rows:
             for trace in row.trace if row.score is not None and row.score >= threshold else ():
                 if trace.step == hole.path and trace.outputs is not None:

@@ -131,13 +131,7 @@ def _messages(
     inputs, outputs = [item.name for item in signature.inputs], [item.name for item in signature.outputs]
     parts = [f"Current instructions:\n<current>\n{present}\n</current>"]
     if shown:
-        rows = [
-            {
-                "inputs": {k: v for k, v in item.items() if k in inputs},
-                "expected": {k: item[k] for k in outputs if k in item},
-            }
-            for item in shown
-        ]
+        rows = [{"inputs": _picked(item, inputs), "expected": _picked(item, outputs)} for item in shown]
         parts.append("Labelled examples, one on a line:\n" + "\n".join(map(_line, rows)))
     if told:
         parts.append("Mistakes made under the current instructions, one on a line:\n" + "\n".join(map(_line, told)))
@@ -158,6 +152,10 @@ def _closing(rng: Random, limit: int) -> str:
     )
 
 
+def _picked(item: Mapping[str, JSON], names: Sequence[str]) -> dict[str, JSON]:
+    return {name: item[name] for name in names if name in item}
+
+
 def _named(names: Sequence[str]) -> str:
     return ", ".join(f"`{name}`" for name in names)
 
@@ -172,4 +170,8 @@ def _line(row: Mapping[str, JSON]) -> str:
 def _shortened(value: JSON) -> JSON:
     if isinstance(value, str):
         return value if len(value) <= _LONGEST else f"{value[:_LONGEST]} [...]"
-    return {key: _shortened(item) for key, item in value.items()} if isinstance(value, dict) else value
+    return (
+        {key: _shortened(item) for key, item in cast("dict[str, JSON]", value).items()}
+        if isinstance(value, dict)
+        else value
+    )

@@ -50,8 +50,8 @@ class Standing:
 
     def written(self) -> JSON:
         """As JSON."""
-        data = asdict(self)
-        return {key: list(value) if isinstance(value, tuple) else value for key, value in data.items()}
+        lanes = {key: [asdict(lane) for lane in getattr(self, key)] for key in ("running", "ready", "waiting")}
+        return {"incumbent": self.incumbent, "topped": list(self.topped), **lanes}
 
 
 @dataclass(frozen=True)
@@ -103,7 +103,7 @@ class Race:
 
     def plan(self, search: Search, memo: JSON, fresh: Sequence[str]) -> Draft:
         standing = Standing.read(memo, search.problem.seed_id)
-        promoted = sorted(standing.ready, key=lambda lane: (-lane.rung, -lane.chance, lane.candidate))
+        promoted, queued = self._going_on(standing.ready)
         lanes = [replace(lane, rung=lane.rung + 1) for lane in promoted] + [Lane(item, 0) for item in fresh]
         waiting = sorted(standing.waiting, key=lambda lane: (-lane.chance, lane.candidate))
         while waiting and len(lanes) < self.width:
@@ -111,7 +111,7 @@ class Race:
             lanes.append(replace(lane, rung=lane.rung + 1))
         pairs: dict[Pair, None] = {}
         taken: list[Lane] = []
-        left: list[Lane] = []
+        left = queued
         for lane in lanes:
             wanted = [pair for pair in self._pairs(search, standing.incumbent, lane) if pair not in pairs]
             if len(pairs) + len(wanted) > search.affordable:
@@ -122,6 +122,19 @@ class Race:
             taken.append(lane)
         state = Standing(standing.incumbent, tuple(taken), tuple(left), tuple(waiting), standing.topped)
         return Draft(tuple(pairs), state.written())
+
+    def _going_on(self, ready: Sequence[Lane]) -> tuple[list[Lane], list[Lane]]:
+        """Of the promoted the likeliest, half as many on each higher rung; the others queue for a later round."""
+        going: list[Lane] = []
+        queued: list[Lane] = []
+        for rung in range(len(self.rungs) - 2, -1, -1):
+            here = sorted(
+                (lane for lane in ready if lane.rung == rung), key=lambda lane: (-lane.chance, lane.candidate)
+            )
+            places = max(1, self.width >> (rung + 1))
+            going += here[:places]
+            queued += here[places:]
+        return going, queued
 
     def ranking(self, search: Search) -> list[str]:
         seed = search.problem.seed_id
