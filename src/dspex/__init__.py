@@ -8,70 +8,192 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-_NAMES = {
-    "Boolean": "dspex.kernel.variables",
-    "Budget": "dspex.clients.budget",
-    "Choice": "dspex.kernel.variables",
-    "Contains": "dspex.evaluation.metrics",
-    "Dataset": "dspex.evaluation.dataset",
-    "Demos": "dspex.kernel.variables",
-    "DspexError": "dspex.errors",
-    "ExactMatch": "dspex.evaluation.metrics",
-    "Example": "dspex.kernel.signature",
-    "Float": "dspex.kernel.variables",
-    "Input": "dspex.kernel.signature",
-    "Integer": "dspex.kernel.variables",
-    "Judge": "dspex.evaluation.judge",
-    "NormalizedMatch": "dspex.evaluation.metrics",
-    "NumericTolerance": "dspex.evaluation.metrics",
-    "Output": "dspex.kernel.signature",
-    "Program": "dspex.kernel.program",
-    "Runtime": "dspex.kernel.ports",
-    "Score": "dspex.kernel.ports",
-    "ScriptedLM": "dspex.clients.scripted",
-    "Signature": "dspex.kernel.signature",
-    "State": "dspex.kernel.state",
-    "Step": "dspex.kernel.program",
-    "StepError": "dspex.kernel.state",
-    "Subset": "dspex.kernel.variables",
-    "Text": "dspex.kernel.variables",
-    "TokenF1": "dspex.evaluation.metrics",
-    "Weighted": "dspex.evaluation.metrics",
-    "aevaluate": ("dspex.evaluation.evaluator", "evaluate"),
-    "aoptimize": ("dspex.optimization.runner", "optimize"),
-    "arun": ("dspex.kernel.execution", "execute"),
-    "call": "dspex.modules.flow",
-    "chain_of_thought": "dspex.modules.prediction",
-    "choose": "dspex.modules.flow",
-    "compare": "dspex.evaluation.comparison",
-    "diff": ("dspex.kernel.difference", "differences"),
-    "evaluate": "dspex.blocking",
-    "function": "dspex.modules.functions",
-    "load": "dspex.configuration.files",
-    "module": "dspex.modules.registry",
-    "optimize": "dspex.blocking",
-    "predict": "dspex.modules.prediction",
-    "run": "dspex.blocking",
-    "runtime": "dspex.configuration.runtimes",
-    "save": "dspex.configuration.files",
-    "signature": "dspex.kernel.shorthand",
-}
-
 if TYPE_CHECKING:
+    from dspex.blocking import evaluate as evaluate
+    from dspex.blocking import optimize as optimize
+    from dspex.blocking import run as run
+    from dspex.clients.budget import Budget as Budget
+    from dspex.clients.scripted import ScriptedLM as ScriptedLM
+    from dspex.configuration.files import load as load
+    from dspex.configuration.files import save as save
+    from dspex.configuration.runtimes import runtime as runtime
+    from dspex.errors import DspexError as DspexError
+    from dspex.evaluation.comparison import compare as compare
+    from dspex.evaluation.dataset import Dataset as Dataset
+    from dspex.evaluation.evaluator import evaluate as aevaluate
+    from dspex.evaluation.judge import Judge as Judge
+    from dspex.evaluation.metrics import (
+        Contains as Contains,
+    )
+    from dspex.evaluation.metrics import (
+        ExactMatch as ExactMatch,
+    )
+    from dspex.evaluation.metrics import (
+        NormalizedMatch as NormalizedMatch,
+    )
+    from dspex.evaluation.metrics import (
+        NumericTolerance as NumericTolerance,
+    )
+    from dspex.evaluation.metrics import (
+        TokenF1 as TokenF1,
+    )
+    from dspex.evaluation.metrics import (
+        Weighted as Weighted,
+    )
+    from dspex.kernel.difference import differences as diff
+    from dspex.kernel.execution import execute as arun
+    from dspex.kernel.ports import Runtime as Runtime
+    from dspex.kernel.ports import Score as Score
+    from dspex.kernel.program import Program as Program
+    from dspex.kernel.program import Step as Step
     from dspex.kernel.shorthand import signature as signature
+    from dspex.kernel.signature import Example as Example
+    from dspex.kernel.signature import Input as Input
+    from dspex.kernel.signature import Output as Output
+    from dspex.kernel.signature import Signature as Signature
+    from dspex.kernel.state import State as State
+    from dspex.kernel.state import StepError as StepError
+    from dspex.kernel.variables import (
+        Boolean as Boolean,
+    )
+    from dspex.kernel.variables import (
+        Choice as Choice,
+    )
+    from dspex.kernel.variables import (
+        Demos as Demos,
+    )
+    from dspex.kernel.variables import (
+        Float as Float,
+    )
+    from dspex.kernel.variables import (
+        Integer as Integer,
+    )
+    from dspex.kernel.variables import (
+        Subset as Subset,
+    )
+    from dspex.kernel.variables import (
+        Text as Text,
+    )
+    from dspex.modules.flow import call as call
+    from dspex.modules.flow import choose as choose
+    from dspex.modules.functions import function as function
+    from dspex.modules.prediction import chain_of_thought as chain_of_thought
+    from dspex.modules.prediction import predict as predict
+    from dspex.modules.registry import module as module
+    from dspex.optimization.ports import SearchOptions as SearchOptions
+    from dspex.optimization.runner import optimize as aoptimize
 
-__all__ = sorted(_NAMES)
+__all__ = [
+    "Boolean",
+    "Budget",
+    "Choice",
+    "Contains",
+    "Dataset",
+    "Demos",
+    "DspexError",
+    "ExactMatch",
+    "Example",
+    "Float",
+    "Input",
+    "Integer",
+    "Judge",
+    "NormalizedMatch",
+    "NumericTolerance",
+    "Output",
+    "Program",
+    "Runtime",
+    "Score",
+    "ScriptedLM",
+    "SearchOptions",
+    "Signature",
+    "State",
+    "Step",
+    "StepError",
+    "Subset",
+    "Text",
+    "TokenF1",
+    "Weighted",
+    "aevaluate",
+    "aoptimize",
+    "arun",
+    "call",
+    "chain_of_thought",
+    "choose",
+    "compare",
+    "diff",
+    "evaluate",
+    "function",
+    "load",
+    "module",
+    "optimize",
+    "predict",
+    "run",
+    "runtime",
+    "save",
+    "signature",
+]
+
+_PLACES = {
+    "Boolean": "dspex.kernel.variables:Boolean",
+    "Budget": "dspex.clients.budget:Budget",
+    "Choice": "dspex.kernel.variables:Choice",
+    "Contains": "dspex.evaluation.metrics:Contains",
+    "Dataset": "dspex.evaluation.dataset:Dataset",
+    "Demos": "dspex.kernel.variables:Demos",
+    "DspexError": "dspex.errors:DspexError",
+    "ExactMatch": "dspex.evaluation.metrics:ExactMatch",
+    "Example": "dspex.kernel.signature:Example",
+    "Float": "dspex.kernel.variables:Float",
+    "Input": "dspex.kernel.signature:Input",
+    "Integer": "dspex.kernel.variables:Integer",
+    "Judge": "dspex.evaluation.judge:Judge",
+    "NormalizedMatch": "dspex.evaluation.metrics:NormalizedMatch",
+    "NumericTolerance": "dspex.evaluation.metrics:NumericTolerance",
+    "Output": "dspex.kernel.signature:Output",
+    "Program": "dspex.kernel.program:Program",
+    "Runtime": "dspex.kernel.ports:Runtime",
+    "Score": "dspex.kernel.ports:Score",
+    "ScriptedLM": "dspex.clients.scripted:ScriptedLM",
+    "SearchOptions": "dspex.optimization.ports:SearchOptions",
+    "Signature": "dspex.kernel.signature:Signature",
+    "State": "dspex.kernel.state:State",
+    "Step": "dspex.kernel.program:Step",
+    "StepError": "dspex.kernel.state:StepError",
+    "Subset": "dspex.kernel.variables:Subset",
+    "Text": "dspex.kernel.variables:Text",
+    "TokenF1": "dspex.evaluation.metrics:TokenF1",
+    "Weighted": "dspex.evaluation.metrics:Weighted",
+    "aevaluate": "dspex.evaluation.evaluator:evaluate",
+    "aoptimize": "dspex.optimization.runner:optimize",
+    "arun": "dspex.kernel.execution:execute",
+    "call": "dspex.modules.flow:call",
+    "chain_of_thought": "dspex.modules.prediction:chain_of_thought",
+    "choose": "dspex.modules.flow:choose",
+    "compare": "dspex.evaluation.comparison:compare",
+    "diff": "dspex.kernel.difference:differences",
+    "evaluate": "dspex.blocking:evaluate",
+    "function": "dspex.modules.functions:function",
+    "load": "dspex.configuration.files:load",
+    "module": "dspex.modules.registry:module",
+    "optimize": "dspex.blocking:optimize",
+    "predict": "dspex.modules.prediction:predict",
+    "run": "dspex.blocking:run",
+    "runtime": "dspex.configuration.runtimes:runtime",
+    "save": "dspex.configuration.files:save",
+    "signature": "dspex.kernel.shorthand:signature",
+}
+"""Where each public name lives; tests hold it to `__all__` and to what type checkers see."""
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _NAMES:
+    place = _PLACES.get(name)
+    if place is None:
         raise AttributeError(f"module 'dspex' has no attribute {name!r}")
-    place = _NAMES[name]
-    module, attribute = place if isinstance(place, tuple) else (place, name)
+    module, _, attribute = place.partition(":")
     value = getattr(import_module(module), attribute)
     globals()[name] = value
     return value
 
 
 def __dir__() -> list[str]:
-    return [*__all__, "errors"]
+    return sorted({*globals(), *__all__})

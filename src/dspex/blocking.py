@@ -9,17 +9,16 @@ import asyncio
 import atexit
 import os
 import threading
-from collections.abc import Coroutine, Mapping
-from typing import TYPE_CHECKING, Any, TypeVar
+from collections.abc import Callable, Coroutine
+from functools import wraps
+from typing import Any, ParamSpec, TypeVar
 
 from dspex.errors import ConfigurationError
+from dspex.evaluation import evaluator
 from dspex.kernel.execution import execute
+from dspex.optimization import runner
 
-if TYPE_CHECKING:
-    from dspex.kernel.ports import Runtime
-    from dspex.kernel.program import Program
-    from dspex.kernel.state import State
-
+P = ParamSpec("P")
 T = TypeVar("T")
 
 
@@ -93,13 +92,16 @@ def wait(coroutine: Coroutine[Any, Any, T]) -> T:
         raise
 
 
-def run(
-    program: Program,
-    inputs: Mapping[str, Any],
-    runtime: Runtime,
-    *,
-    overrides: Mapping[str, Any] | None = None,
-    sample: int = 0,
-) -> State:
-    """`arun`, blocking: run `program` once on `inputs`."""
-    return wait(execute(program, inputs, runtime, overrides=overrides, sample=sample))
+def blocking(verb: Callable[P, Coroutine[Any, Any, T]]) -> Callable[P, T]:
+    """The verb without await: same arguments, same result, same errors."""
+
+    @wraps(verb)
+    def waiting(*args: P.args, **kwargs: P.kwargs) -> T:
+        return wait(verb(*args, **kwargs))
+
+    return waiting
+
+
+run = blocking(execute)
+evaluate = blocking(evaluator.evaluate)
+optimize = blocking(runner.optimize)

@@ -7,7 +7,7 @@ import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 from pydantic import Field, ValidationError
 
@@ -69,7 +69,7 @@ class Settings(Frozen):
 
 @dataclass(frozen=True, slots=True)
 class Resolved:
-    """Settings and, by dotted name, where each value came from: `argument`, `environment DSPEX_MODEL`, a file, `default`."""
+    """Settings and, by name, where each value came from: `argument`, `environment DSPEX_MODEL`, a file, `default`."""
 
     settings: Settings
     origins: Mapping[str, str]
@@ -103,7 +103,7 @@ def resolve(
     path = find_file() if file == "search" else None if file == "none" else file
     if path is not None:
         for name, value in read_file(path).items():
-            values[name] = value
+            values[name] = str(path.parent / value) if _is_place(name, value) else value
             origins[name] = str(path)
     for variable, name in _ENVIRONMENT.items():
         if text := env.get(variable):
@@ -137,14 +137,25 @@ def read_file(path: Path) -> dict[str, Any]:
     for name in data:
         if name not in Settings.model_fields:
             raise ConfigurationError(f"{path}: unknown setting {name!r}{suggestion(name, Settings.model_fields)}")
-    for provider, entry in data.get("providers", {}).items():
-        for name in entry if isinstance(entry, dict) else ():
+    for provider, entry in _tables(data.get("providers")):
+        for name in entry:
             if name not in ProviderSettings.model_fields and name.lower() in _SECRET_WORDS:
                 raise ConfigurationError(
                     f"{path}: providers.{provider}.{name}: a key does not belong in a file; put it in an environment "
                     f'variable and write key_env = "NAME_OF_IT"'
                 )
     return data
+
+
+def _is_place(name: str, value: Any) -> bool:
+    """Whether a value of the file is a path, which starts at the file's folder wherever the command is called."""
+    return name == "cache" and isinstance(value, str) and value not in ("memory", "none") and not value.startswith("~")
+
+
+def _tables(section: Any) -> list[tuple[str, dict[str, Any]]]:
+    """The tables inside a section, by name; what is no table is left to the type check."""
+    found = cast("dict[str, Any]", section) if isinstance(section, dict) else {}
+    return [(name, cast("dict[str, Any]", item)) for name, item in found.items() if isinstance(item, dict)]
 
 
 def _checked(values: dict[str, Any], origins: dict[str, str]) -> Settings:

@@ -14,7 +14,9 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 from dspex.errors import DspexError
 
 if TYPE_CHECKING:
-    from sqlalchemy import Connection, Insert
+    from sqlalchemy import Connection, Delete, Insert, Update
+
+    Statement = Insert | Update | Delete
 
 T = TypeVar("T")
 Work = Callable[["Connection"], T]
@@ -57,7 +59,7 @@ class Item:
     future: asyncio.Future[Any]
     guard: Guard | None
     work: Work[Any] | None = None
-    statement: Insert | None = None
+    statement: Statement | None = None
     row: Mapping[str, Any] | None = None
 
 
@@ -74,7 +76,7 @@ class Database(Protocol):
 
     async def write(self, work: Work[T], guard: Guard | None = None) -> T: ...
 
-    async def append(self, statement: Insert, row: Mapping[str, Any], guard: Guard | None = None) -> None:
+    async def append(self, statement: Statement, row: Mapping[str, Any], guard: Guard | None = None) -> None:
         """Add a row. Rows of the same statement object go to the database together, which is much cheaper."""
         ...
 
@@ -109,7 +111,7 @@ def perform(connection: Connection, items: Sequence[Item]) -> list[Any]:
     """Everything in `items`, in the caller's transaction; results in their order. The first failure goes up."""
     for guard in {id(item.guard): item.guard for item in items if item.guard is not None}.values():
         guard(connection)
-    groups: dict[int, tuple[Insert, list[Mapping[str, Any]]]] = {}
+    groups: dict[int, tuple[Statement, list[Mapping[str, Any]]]] = {}
     for item in items:
         if item.statement is not None and item.row is not None:
             groups.setdefault(id(item.statement), (item.statement, []))[1].append(item.row)

@@ -5,14 +5,17 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import partial
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from sqlalchemy import Insert, make_url
+from sqlalchemy import make_url
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from dspex.errors import ConfigurationError
 from dspex.storage.database import Guard, Item, Location, StorageError, Work, explain, known, perform, settle
+
+if TYPE_CHECKING:
+    from dspex.storage.database import Statement
 
 T = TypeVar("T")
 _GROUP = 1024
@@ -43,7 +46,7 @@ class PostgresDatabase:
         self._enqueue(Item(future, guard, work=work))
         return await future
 
-    async def append(self, statement: Insert, row: Mapping[str, Any], guard: Guard | None = None) -> None:
+    async def append(self, statement: Statement, row: Mapping[str, Any], guard: Guard | None = None) -> None:
         future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._enqueue(Item(future, guard, statement=statement, row=row))
         await future

@@ -9,14 +9,17 @@ import threading
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from sqlalchemy import Connection, Insert, create_engine
+from sqlalchemy import Connection, create_engine
 from sqlalchemy.engine import Engine
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import StaticPool
 
 from dspex.storage.database import Guard, Item, Location, StorageError, Work, explain, known, perform, settle
+
+if TYPE_CHECKING:
+    from dspex.storage.database import Statement
 
 T = TypeVar("T")
 _BUSY_SECONDS = 60.0
@@ -46,7 +49,7 @@ class SQLiteDatabase:
         self._enqueue(loop, Item(future, guard, work=work))
         return await future
 
-    async def append(self, statement: Insert, row: Mapping[str, Any], guard: Guard | None = None) -> None:
+    async def append(self, statement: Statement, row: Mapping[str, Any], guard: Guard | None = None) -> None:
         loop = asyncio.get_running_loop()
         future: asyncio.Future[None] = loop.create_future()
         self._enqueue(loop, Item(future, guard, statement=statement, row=row))

@@ -1,0 +1,148 @@
+"""The memory of calls in the database: intents are written before sending, answers before they are used."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Connection, bindparam, delete, select
+
+from dspex.kernel.ports import Completion, Request, Usage
+from dspex.storage.database import Database, Guard
+from dspex.storage.statements import insert_new, packed, unpacked
+from dspex.storage.tables import calls
+
+_FROM_MEMORY = Usage(cached_calls=1)
+_KEPT = 50_000
+
+
+@dataclass(eq=False, slots=True)
+class _Begun:
+    key: str
+    model: str
+    future: asyncio.Future[str | None]
+
+
+class DatabaseCallStore:
+    """`CallStore` over rows, shared by all runs of a store.
+
+    `begin` looks a call up and, where nobody has its answer, commits the intent to send it, both in one transaction for
+    all calls that begin at the same time. A call that an earlier owner of the run had sent without hearing of it is
+    `unknown`; sending it again adds to its `sends`, which is what `repeated_calls` counts.
+    """
+
+    def __init__(self, database: Database, run: str | None = None, epoch: int = 0, guard: Guard | None = None) -> None:
+        self._database, self._run, self._epoch, self._guard = database, run, epoch, guard
+        self._insert = insert_new(calls, database.location.dialect)
+        self._begun: list[_Begun] = []
+        self._flushing: set[asyncio.Task[None]] = set()
+        self._known: dict[str, Completion] = {}
+
+    async def begin(self, key: str, request: Request) -> Completion | None:
+        if (found := self._known.get(key)) is not None:
+            return found
+        entry = _Begun(key, request.model, asyncio.get_running_loop().create_future())
+        self._begun.append(entry)
+        if len(self._begun) == 1:
+            task = asyncio.create_task(self._flush())
+            self._flushing.add(task)
+            task.add_done_callback(self._flushing.discard)
+        text = await entry.future
+        return None if text is None else self._remember(key, completion_of(text))
+
+    async def finish(self, key: str, request: Request, completion: Completion) -> None:
+        usage = completion.usage
+        row = {
+            "of": key, "completion": completion_text(completion), "input_tokens": usage.input_tokens,
+            "output_tokens": usage.output_tokens, "usd": usage.usd, "finished": time.time(),
+        }  # fmt: skip
+        await self._database.append(_FINISH, row, self._guard)
+        self._remember(key, completion)
+
+    async def abandon(self, key: str) -> None:
+        await self._database.append(_ABANDON, {"of": key}, self._guard)
+
+    async def aclose(self) -> None:
+        while self._flushing:
+            await asyncio.wait(self._flushing)
+
+    async def _flush(self) -> None:
+        begun, self._begun = self._begun, []
+
+        def work(connection: Connection) -> dict[str, str]:
+            return self._look_up_and_intend(connection, {item.key: item.model for item in begun})
+
+        try:
+            found = await self._database.write(work, self._guard)
+        except BaseException as error:
+            for item in begun:
+                if not item.future.done():
+                    item.future.set_exception(error)
+            if not isinstance(error, Exception):
+                raise
+            return
+        for item in begun:
+            if not item.future.done():
+                item.future.set_result(found.get(item.key))
+
+    def _look_up_and_intend(self, connection: Connection, models: Mapping[str, str]) -> dict[str, str]:
+        """Answers that are there; for all others the intent is written."""
+        query = select(calls.c.key, calls.c.state, calls.c.completion).where(calls.c.key.in_(list(models)))
+        rows = {row.key: row for row in connection.execute(query)}
+        found = {key: row.completion for key, row in rows.items() if row.state == "done"}
+        now = time.time()
+        again = [key for key, row in rows.items() if row.state != "done"]
+        new = [key for key in models if key not in rows]
+        if again:
+            mine = {"run": self._run, "epoch": self._epoch, "started": now, "state": "intent"}
+            change = calls.update().where(calls.c.key.in_(again)).values(sends=calls.c.sends + 1, **mine)
+            connection.execute(change)
+        if new:
+            connection.execute(self._insert, [self._intent(key, models[key], now) for key in new])
+        return found
+
+    def _intent(self, key: str, model: str, now: float) -> dict[str, Any]:
+        return {
+            "key": key, "run": self._run, "epoch": self._epoch, "state": "intent", "sends": 1, "model": model,
+            "started": now,
+        }  # fmt: skip
+
+    def _remember(self, key: str, completion: Completion) -> Completion:
+        if len(self._known) >= _KEPT:
+            del self._known[next(iter(self._known))]
+        self._known[key] = completion
+        return completion
+
+
+_FINISH = (
+    calls.update()
+    .where(calls.c.key == bindparam("of"), calls.c.state != "done")
+    .values(
+        state="done",
+        completion=bindparam("completion"),
+        input_tokens=bindparam("input_tokens"),
+        output_tokens=bindparam("output_tokens"),
+        usd=bindparam("usd"),
+        finished=bindparam("finished"),
+    )
+)
+_ABANDON = delete(calls).where(calls.c.key == bindparam("of"), calls.c.state == "intent", calls.c.sends == 1)
+
+
+def completion_text(completion: Completion) -> str:
+    """An answer as kept in a column; its usage is what it cost when it was bought."""
+    usage = completion.usage
+    calls_list: Sequence[Any] = [dict(item) for item in completion.tool_calls]
+    figures = [usage.calls, usage.input_tokens, usage.output_tokens, usage.usd, usage.retries]
+    return packed([completion.text, completion.finish_reason, completion.model, calls_list, figures])
+
+
+def completion_of(text: str) -> Completion:
+    """What `completion_text` wrote, with the usage it had."""
+    answer, reason, model, tool_calls, figures = unpacked(text)
+    sent, asked, answered, usd, retries = figures
+    usage = Usage(sent, asked, answered, usd, 0, retries)
+    return Completion(answer, reason, usage, model, tuple(tool_calls), True)
