@@ -6,7 +6,7 @@ import json
 import re
 from collections.abc import Iterator
 from difflib import SequenceMatcher
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeGuard
 
 from dspex.kernel.difference import Change
 from dspex.kernel.ports import JSON, Usage
@@ -50,8 +50,11 @@ def described(change: Change) -> str:
 
 def _demonstrations(value: JSON) -> list[JSON]:
     """A list of mappings; empty for anything else."""
-    items: list[JSON] = value if isinstance(value, list) else []
-    return items if all(isinstance(item, dict) for item in items) else []
+    return value if _is_list(value) and all(isinstance(item, dict) for item in value) else []
+
+
+def _is_list(value: JSON) -> TypeGuard[list[JSON]]:
+    return isinstance(value, list)
 
 
 def _lines(result: OptimizationResult) -> Iterator[str]:

@@ -8,6 +8,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from random import Random
+from typing import TypeGuard
 
 from dspex.errors import LMError
 from dspex.kernel.ports import JSON, Message
@@ -170,8 +171,8 @@ def _line(row: Mapping[str, JSON]) -> str:
 def _shortened(value: JSON) -> JSON:
     if isinstance(value, str):
         return value if len(value) <= _LONGEST else f"{value[:_LONGEST]} [...]"
-    return (
-        {key: _shortened(item) for key, item in cast("dict[str, JSON]", value).items()}
-        if isinstance(value, dict)
-        else value
-    )
+    return {key: _shortened(item) for key, item in value.items()} if _is_mapping(value) else value
+
+
+def _is_mapping(value: JSON) -> TypeGuard[dict[str, JSON]]:
+    return isinstance(value, dict)
