@@ -1,0 +1,1 @@
+"""What DSPEx costs beside a peer, measured: `make bench` writes docs/benchmarks.md."""
