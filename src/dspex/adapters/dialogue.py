@@ -7,9 +7,12 @@ from typing import Protocol, Self
 
 from dspex.adapters.ladder import AnswerFields, Notation, climb
 from dspex.adapters.wording import field_line
-from dspex.errors import ParseError
+from dspex.errors import CutOffError, ParseError
 from dspex.kernel.ports import JSON, Completion, Message, Parsed, Settings
 from dspex.kernel.signature import Schema
+
+_SHORT = 4000
+"""Characters up to which a question is repeated when it is asked again: small models answer what stands last."""
 
 
 class Form(Notation, Protocol):
@@ -64,15 +67,19 @@ class BoundDialogue:
         return climb(completion, self._form, self._fields)
 
     def reask(self, messages: list[Message], completion: Completion, error: Exception) -> list[Message]:
-        """The conversation with the answer, what is wrong with it, and the demand again."""
+        """The conversation with the answer, what is wrong with it, and the question again where it is short.
+
+        An answer that was cut off is not shown: it may be very long, and its end is what is wrong with it.
+        """
+        question = messages[-1]["content"]
+        if isinstance(error, CutOffError) or not completion.text.strip():
+            said = "cut off before its end" if isinstance(error, CutOffError) else "empty"
+            content = f"{question}\n\nYour last answer was {said}. Answer whole, and more briefly where you can."
+            return [*messages[:-1], {"role": "user", "content": content}]
         problems = error.problems if isinstance(error, ParseError) and error.problems else (str(error),)
         listed = "\n".join(f"- {problem}" for problem in problems)
-        content = (
-            f"Your last answer could not be used:\n{listed}\n\nAnswer the same question again, whole. {self._demand}"
-        )
-        if not completion.text.strip():
-            # Servers refuse an assistant message without text.
-            return [*messages, {"role": "user", "content": content}]
+        again = question if len(question) <= _SHORT else f"Answer the question above. {self._demand}"
+        content = f"Your last answer could not be used:\n{listed}\n\nAnswer again, whole.\n\n{again}"
         return [*messages, {"role": "assistant", "content": completion.text}, {"role": "user", "content": content}]
 
 

@@ -23,7 +23,8 @@ class AnswerFields:
     """The output fields of one signature, with everything about them that parsing needs, precomputed."""
 
     __slots__ = (
-        "closed", "everything", "folded", "names", "nulls", "readers", "required", "texts", "thinks", "types", "validate",
+        "closed", "everything", "folded", "names", "nulls", "readers", "required", "texts", "thinks", "types",
+        "validate",
     )  # fmt: skip
 
     def __init__(self, schema: Schema) -> None:

@@ -21,6 +21,7 @@ _AFTER_STRING = re.compile(r"\s*(?:[,:}\]]|//|/\*|\Z)")
 _BEFORE_STRING = re.compile(r"[{\[,:(/]\s*\Z")
 _ESCAPE = re.compile(r"\\(?:u([0-9a-fA-F]{4})|(.))", re.DOTALL)
 _STRUCTURE = {ord(sign): None for sign in " \t\r\n\f\b,:{}[]\"'“”‘’\\"}  # noqa: RUF001 - as above
+_JOINED = re.compile(r"[\"']\s*\+\s*[\"']")
 _WORDS = re.compile(r"\b(?:None|null)\b")
 
 
@@ -89,6 +90,9 @@ def _end_of(text: str, start: int) -> int | None:
 def _repaired(source: str) -> JSON:
     """json-repair's reading of a whole object, or None where that adds, drops or changes a letter or digit."""
     import json_repair  # noqa: PLC0415 - only for answers that are not JSON
+
+    if _JOINED.search(source):
+        return None
 
     try:
         value = json_repair.loads(source, skip_json_loads=True)

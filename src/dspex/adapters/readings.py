@@ -15,6 +15,7 @@ from dspex.kernel.ports import JSON
 
 _WRAPPED_DEPTH = 3
 _AN_OBJECT = ("a JSON object",)
+_MEMBER = re.compile(r"[\"']([^\"'\n]{1,80})[\"']\s*:")
 _LABELLED = re.compile(
     r"^[ \t]*(?:[-*•][ \t]+|[0-9]{1,2}[.)][ \t]+|#{1,6}[ \t]+|>[ \t]*)?"
     r"(?P<open>[*_`\"]{0,3})(?P<key>[A-Za-z_][\w \-]{0,60}?)"
@@ -103,9 +104,14 @@ def _candidate(
     )
     extra = [repr(key) for key in given if fields.name_of(key) is None]
     ignored = (f"ignored {', '.join(extra)}",) if extra else ()
-    if rung == "repair" and extra:
+    if rung == "repair" and (extra or any(_swallowed(value, fields) for value in values.values())):
         raise ParseError("the JSON of the answer cannot be read for certain", problems=("write valid JSON",))
     return Candidate(values, "coerce" if renamed else rung, (*notes, *renamed, *ignored))
+
+
+def _swallowed(value: JSON, fields: AnswerFields) -> bool:
+    """Whether a repaired text holds what looks like another member, so that its end is in doubt."""
+    return isinstance(value, str) and any(fields.name_of(key) for key in _MEMBER.findall(value))
 
 
 def read_labels(text: str, fields: AnswerFields) -> Candidate | None:

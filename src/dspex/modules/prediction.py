@@ -48,12 +48,14 @@ class _Call:
     model: str
     settings: Settings
     reask: int
+    limited: bool
+    """Whether the step limits the tokens of an answer, so that a second one would be cut off as the first."""
 
 
 async def _predict(context: StepContext) -> Mapping[str, JSON]:
     """Ask, read the answer, and ask once more where it cannot be read.
 
-    An answer cut off at the limit of tokens or declined is not asked again: the same would come back.
+    Not asked again: what the provider declined, and what was cut off at the step's own `max_tokens`.
     """
     call: _Call | None = context.memory.get("call")
     if call is None:
@@ -62,7 +64,7 @@ async def _predict(context: StepContext) -> Mapping[str, JSON]:
     completion, outcome = await _asked(context, call, messages)
     if isinstance(outcome, Parsed):
         return outcome.values
-    if not call.reask or completion.finish_reason != "stop":
+    if not call.reask or isinstance(outcome, RefusedError) or (completion.finish_reason == "length" and call.limited):
         raise outcome
     messages = call.dialogue.reask(messages, completion, outcome)
     _, outcome = await _asked(context, call, messages)
@@ -101,7 +103,7 @@ def _prepared(context: StepContext) -> _Call:
         runtime.lm.capabilities(model),
     )
     wire = {name: options[name] for name in WIRE_SETTINGS if name in options}
-    return _Call(dialogue, model, {**dialogue.settings, **wire}, options.get("reask", 1))
+    return _Call(dialogue, model, {**dialogue.settings, **wire}, options.get("reask", 1), "max_tokens" in options)
 
 
 def _record(
