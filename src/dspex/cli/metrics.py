@@ -11,7 +11,9 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from dspex.cli.project import Project, setting_line
 from dspex.errors import ConfigurationError, DspexError, MetricError, UnknownNameError, suggestion
+from dspex.evaluation.judge import Judge
 from dspex.evaluation.metrics import Contains, ExactMatch, NormalizedMatch, NumericTolerance, TokenF1, Weighted
 from dspex.evaluation.scoring import as_metric
 
@@ -19,6 +21,29 @@ _USE = (
     "write exact:FIELD, normalized:FIELD, f1:FIELD, contains:FIELD, number:FIELD, or your own function as "
     "metric.py:function or package.module:function"
 )
+
+
+def metric_for(
+    project: Project, given: Sequence[str], criteria: Sequence[str] = (), judge_model: str | None = None
+) -> Any:
+    """The metric named by --metric and --judge, or else by the project: the mean where there are several.
+
+    Raises ConfigurationError where none is named, MetricError for what cannot be one.
+    """
+    parts: list[Any] = [Judge(text, model=judge_model, name=f"Judge {n}") for n, text in enumerate(criteria, 1)]
+    if judge_model is not None and not parts:
+        raise ConfigurationError("--judge-model names the model of a judge: give its criteria with --judge TEXT")
+    setting = project.resolved.settings.project.metric
+    if given:
+        parts.append(metric_of(given, Path.cwd()))
+    elif not parts and setting is not None:
+        parts.append(metric_of([setting], project.folder))
+    if not parts:
+        raise ConfigurationError(
+            "no metric named: give --metric exact:FIELD or --metric metric.py:function, or write "
+            + setting_line("metric", "exact:FIELD")
+        )
+    return parts[0] if len(parts) == 1 else Weighted(*((part, 1.0) for part in parts))
 
 
 def metric_of(texts: Sequence[str], folder: Path) -> Any:

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import sys
 from collections.abc import Mapping, Sequence
 from shutil import get_terminal_size
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
+
+if TYPE_CHECKING:
+    from dspex.kernel.ports import Usage
 
 
 class _Stream(Protocol):
@@ -44,6 +48,12 @@ def paint(text: str, colour: str, stream: _Stream | None = None) -> str:
 def coloured(stream: _Stream) -> bool:
     """Whether colour is wanted on `stream`."""
     return stream.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+
+
+def marked(text: str) -> str:
+    """A word difference with its marks in colour: what is gone in red, what is new in green."""
+    gone = re.sub(r"\[-.*?-\]", lambda found: paint(found.group(), "red"), text, flags=re.DOTALL)
+    return re.sub(r"\{\+.*?\+\}", lambda found: paint(found.group(), "green"), gone, flags=re.DOTALL)
 
 
 def width() -> int:
@@ -87,3 +97,14 @@ def counted(number: int, noun: str, plural: str | None = None) -> str:
 def points(share: float) -> str:
     """A share as percentage points, `61.3`."""
     return f"{100 * share:.1f}"
+
+
+def spent(usage: Usage, seconds: float) -> str:
+    """What calls consumed, on one line."""
+    parts = [counted(usage.calls, "call")]
+    if usage.cached_calls:
+        parts.append(f"{usage.cached_calls:,} answered from memory")
+    if usage.retries:
+        parts.append(counted(usage.retries, "retry", "retries"))
+    parts.append(f"{usage.input_tokens + usage.output_tokens:,} tokens")
+    return ", ".join([*parts, dollars(usage.usd), f"{seconds:.1f} s"])

@@ -9,13 +9,14 @@ from typing import Annotated, Any
 import typer
 
 from dspex.cli import description
-from dspex.cli.changes import text_of
 from dspex.cli.options import Json, Program
-from dspex.cli.output import columns, counted, emit, paint, say
+from dspex.cli.output import columns, counted, emit, marked, paint, say
 from dspex.cli.project import Project
 from dspex.kernel.difference import differences
+from dspex.kernel.file_schema import program_json_schema
 from dspex.kernel.program import Program as ProgramData
-from dspex.kernel.program import Step, program_json_schema
+from dspex.kernel.program import Step
+from dspex.optimization.report import described
 
 
 def show(
@@ -117,4 +118,4 @@ def diff(
     if not changes:
         say("The programs do the same." if old.hash == new.hash else "No path differs.")
     for change in changes:
-        say(text_of(change))
+        say(marked(described(change)))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -31,7 +31,9 @@ class Project:
         """The program's file. Raises ConfigurationError where none is named, ProgramError where there is none."""
         path = self._path(given, self.resolved.settings.project.program)
         if path is None:
-            raise ConfigurationError(f"no program named: give its file, or write {_line('program', 'program.yaml')}")
+            raise ConfigurationError(
+                f"no program named: give its file, or write {setting_line('program', 'program.yaml')}"
+            )
         return _present(path, ProgramError, "program file", (".json", ".yaml", ".yml"))
 
     def program(self, given: Path | None) -> Program:
@@ -42,20 +44,8 @@ class Project:
         """The data's file. Raises ConfigurationError where none is named, DataError where there is none."""
         path = self._path(given, self.resolved.settings.project.data)
         if path is None:
-            raise ConfigurationError(f"no data named: give a file, or write {_line('data', 'data.jsonl')}")
+            raise ConfigurationError("no data named: give a file, or write " + setting_line("data", "data.jsonl"))
         return _present(path, DataError, "data file", (".jsonl", ".csv", ".parquet"))
-
-    def metrics(self, given: Sequence[str]) -> tuple[tuple[str, ...], Path]:
-        """The texts that name the metric, and the folder they start at."""
-        if given:
-            return tuple(given), Path.cwd()
-        setting = self.resolved.settings.project.metric
-        if setting is None:
-            raise ConfigurationError(
-                "no metric named: give --metric exact:FIELD or metric.py:function, or write "
-                + _line("metric", "exact:FIELD")
-            )
-        return (setting,), self.folder
 
     def _path(self, given: Path | None, setting: str | None) -> Path | None:
         if given is not None:
@@ -63,7 +53,8 @@ class Project:
         return None if setting is None else _short(self.folder / setting)
 
 
-def _line(name: str, value: str) -> str:
+def setting_line(name: str, value: str) -> str:
+    """How to name it in dspex.toml, for an error that says it is not named."""
     return f'{name} = "{value}" under [project] in {FILE_NAME}'
 
 
