@@ -9,12 +9,15 @@ from dataclasses import dataclass
 from typing import Any
 
 from dspex.errors import VariableError
+from dspex.kernel.canonical import is_list
 from dspex.kernel.ports import JSON
 
 _COMPARE: dict[type[ast.cmpop], Callable[[Any, Any], bool]] = {
     ast.Eq: operator.eq, ast.NotEq: operator.ne, ast.Lt: operator.lt, ast.LtE: operator.le, ast.Gt: operator.gt,
     ast.GtE: operator.ge, ast.In: lambda item, items: item in items, ast.NotIn: lambda item, items: item not in items,
 }  # fmt: skip
+_WORDS: Mapping[str, JSON] = {"true": True, "false": False, "null": None}
+_LONGEST = 2000  # characters of one constraint
 _ARITHMETIC: dict[type[ast.operator], Callable[[Any, Any], Any]] = {
     ast.Add: operator.add, ast.Sub: operator.sub, ast.Mult: operator.mul,
 }  # fmt: skip
@@ -31,6 +34,8 @@ class Constraint:
     @classmethod
     def parse(cls, text: str) -> Constraint:
         """Raises VariableError for anything but comparisons of paths and constants joined by and, or, not, +, -, *."""
+        if len(text) > _LONGEST:
+            raise VariableError(f"constraint {text[:60]!r}... is longer than {_LONGEST} characters; write several")
         try:
             tree = ast.parse(text.strip(), mode="eval").body
             paths = tuple(dict.fromkeys(_paths(tree)))
@@ -41,6 +46,12 @@ class Constraint:
         if not paths:
             raise VariableError(f"constraint {text!r} names no variable; write a path such as step.option")
         return cls(text, tree, paths)
+
+    def constants(self) -> Iterator[tuple[str, JSON]]:
+        """Each (path, value) that are compared for being the same, so that a misspelt value can be found."""
+        for node in ast.walk(self.tree):
+            if isinstance(node, ast.Compare):
+                yield from _sames(node)
 
     def holds(self, values: Mapping[str, JSON]) -> bool:
         """Whether it holds for these values by path. Raises VariableError when values cannot be compared."""
@@ -63,9 +74,11 @@ def _paths(node: ast.expr) -> Iterator[str]:
         case ast.BinOp(left=left, op=op, right=right) if type(op) in _ARITHMETIC:
             yield from _paths(left)
             yield from _paths(right)
+        case ast.Name(id=name) if name in _WORDS:
+            pass
         case ast.Attribute() | ast.Name():
             yield _path(node)
-        case ast.Constant():
+        case ast.Constant(value=None | bool() | int() | float() | str()):
             pass
         case _:
             raise ValueError(f"{ast.unparse(node)!r} is not allowed; use comparisons of paths and constants")
@@ -93,15 +106,37 @@ def _value(node: ast.expr, values: Mapping[str, JSON]) -> Any:
         case ast.BoolOp() | ast.Compare() | ast.UnaryOp(op=ast.Not()):
             return _truth(node, values)
         case ast.UnaryOp(operand=inner):
-            return -_value(inner, values)
+            return -_number(inner, values)
         case ast.BinOp(left=left, op=op, right=right):
-            return _ARITHMETIC[type(op)](_value(left, values), _value(right, values))
+            return _ARITHMETIC[type(op)](_number(left, values), _number(right, values))
         case ast.List(elts=items) | ast.Tuple(elts=items):
             return [_value(item, values) for item in items]
         case ast.Constant(value=constant):
             return constant
+        case ast.Name(id=name) if name in _WORDS:
+            return _WORDS[name]
         case _:
             return values.get(_path(node), _INACTIVE)
+
+
+def _number(node: ast.expr, values: Mapping[str, JSON]) -> Any:
+    """Only numbers are reckoned with: a text times a million is no constraint."""
+    value = _value(node, values)
+    if not isinstance(value, int | float | _Inactive):
+        raise TypeError(f"{ast.unparse(node)} is {value!r}, not a number")
+    return value
+
+
+def _sames(node: ast.Compare) -> Iterator[tuple[str, JSON]]:
+    parts = [node.left, *node.comparators]
+    for op, left, right in zip(node.ops, parts, parts[1:], strict=False):
+        if not isinstance(op, ast.Eq | ast.NotEq | ast.In | ast.NotIn):
+            continue
+        for here, there in ((left, right), (right, left)):
+            if isinstance(here, ast.Attribute | ast.Name) and not list(_paths(there)):
+                found = _value(there, {})
+                options: list[JSON] = found if isinstance(op, ast.In | ast.NotIn) and is_list(found) else [found]
+                yield from ((_path(here), option) for option in options)
 
 
 def _truth(node: ast.expr, values: Mapping[str, JSON]) -> bool:

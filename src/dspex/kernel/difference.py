@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from dspex.kernel.canonical import canonical
+from dspex.kernel.canonical import identity
 from dspex.kernel.ports import JSON
-from dspex.kernel.program import Program, Step, written
+from dspex.kernel.program import Program, Step
+from dspex.kernel.variables import Variable, written
 
 _ABSENT = object()
 
@@ -32,38 +33,39 @@ def differences(before: Program, after: Program) -> tuple[Change, ...]:
             found.append(Change(path, "added", None, new))
         elif new is _ABSENT:
             found.append(Change(path, "removed", old, None))
-        elif canonical(old) != canonical(new):
+        elif identity(old) != identity(new):
             found.append(Change(path, "changed", old, new))
+    found.extend(_order(before, after))
     return tuple(found)
 
 
 def _facts(program: Program) -> Iterator[tuple[str, JSON]]:
+    """Everything the content hash speaks of, by path: equal facts, equal hashes."""
     values = program.values
     for path, step in program.walk():
-        if not _active(program, path):
-            continue
         yield f"{path}:module", step.module
         yield from _signature_facts(path, step)
         for key, value in step.options.items():
             where = f"{path}.{key}"
-            yield where, values[where] if where in values else written(value)
+            if isinstance(value, Variable):
+                if where in values:
+                    yield where, values[where]
+                yield f"{where}:variable", written(value)
+            else:
+                yield where, value
     for text in program.constraints:
         yield f"constraint {text}", True
 
 
-def _active(program: Program, path: str) -> bool:
-    """Whether no chooser above `path` has chosen another sub-step."""
-    names = path.split(".")
-    steps: tuple[Step, ...] = program.pipeline
-    for depth, name in enumerate(names[:-1], start=1):
-        step = next(item for item in steps if item.name == name)
-        if (chooser := step.chooser) and program.values.get(".".join([*names[:depth], chooser])) != names[depth]:
-            return False
-        steps = step.steps
-    return True
+def _order(before: Program, after: Program) -> Iterator[Change]:
+    """A change of the order of steps, where the steps themselves are the same ones."""
+    left, right = [path for path, _ in before.walk()], [path for path, _ in after.walk()]
+    if left != right and sorted(left) == sorted(right):
+        yield Change("pipeline:order", "changed", left, right)
 
 
 def _signature_facts(path: str, step: Step) -> Iterator[tuple[str, JSON]]:
+    yield f"{path}:signature", step.signature.name
     yield f"{path}:instructions", step.signature.instructions
     for side, fields in (("input", step.signature.inputs), ("output", step.signature.outputs)):
         for item in fields:

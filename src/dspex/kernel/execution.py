@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 from dspex.errors import InputError, ProgramError, UnknownNameError
@@ -11,7 +11,7 @@ from dspex.kernel.canonical import plain
 from dspex.kernel.ports import JSON, Event, ModuleSpec, Runtime
 from dspex.kernel.program import Program, Step
 from dspex.kernel.signature import Schema, validator_of
-from dspex.kernel.state import Record, State, StepError, check_inputs
+from dspex.kernel.state import Record, State, StepError
 from dspex.kernel.validation import InvalidValuesError, Validator
 from dspex.kernel.variables import Variable
 
@@ -27,6 +27,7 @@ WIRE_SETTINGS: Mapping[str, str] = {
     "extra_body": "further keys of the request, provider-specific",
 }
 """Options that every module that calls a model takes and that go into the request."""
+_REMEMBERED = 512  # prepared programs a runtime keeps
 
 
 @dataclass(slots=True)
@@ -37,11 +38,13 @@ class Stage:
     step: Step
     spec: ModuleSpec
     options: dict[str, Any]
-    children: dict[str, Stage] = field(default_factory=dict[str, "Stage"])
+    children: dict[str, Stage]
+    names: tuple[str, ...]
+    """Of its inputs."""
+    gives: tuple[str, ...]
+    """Names of its outputs."""
+    questions: Validator
     memory: dict[Any, Any] = field(default_factory=dict[Any, Any])
-    names: tuple[str, ...] = ()
-    optional: frozenset[str] = frozenset()
-    gives: frozenset[str] = frozenset()
 
 
 @dataclass(slots=True)
@@ -52,35 +55,50 @@ class Prepared:
     stages: tuple[Stage, ...]
     questions: Validator
     required: frozenset[str]
+    """Inputs that have no default."""
+    where: str
 
 
 class Context:
     """The StepContext handed to a module, for one performance of one stage."""
 
-    __slots__ = ("_stage", "history", "inputs", "memory", "options", "path", "runtime", "sample", "step")
+    __slots__ = ("_stage", "history", "inputs", "runtime", "sample")
 
     def __init__(self, stage: Stage, inputs: Mapping[str, JSON], runtime: Runtime, sample: int) -> None:
         self._stage, self.inputs, self.runtime, self.sample = stage, inputs, runtime, sample
-        self.path, self.step, self.memory = stage.path, stage.step, stage.memory
-        self.options: Mapping[str, Any] = stage.options
         self.history: list[Record] = []
 
     @property
+    def path(self) -> str:
+        return self._stage.path
+
+    @property
+    def step(self) -> Step:
+        return self._stage.step
+
+    @property
+    def options(self) -> Mapping[str, Any]:
+        return self._stage.options
+
+    @property
+    def memory(self) -> dict[Any, Any]:
+        return self._stage.memory
+
+    @property
     def signature(self) -> Schema:
-        return self.step.signature
+        return self._stage.step.signature
 
     def record(self, record: Record) -> None:
         self.history.append(record)
 
     async def run(self, name: str, inputs: Mapping[str, JSON]) -> dict[str, JSON]:
         """Outputs of the sub-step `name` for these inputs; its history joins this step's, also when it fails."""
-        if name not in self._stage.children:
+        child = self._stage.children.get(name)
+        if child is None:
             raise UnknownNameError("sub-step", name, self._stage.children, f"step {self.path!r}")
-        child = self._stage.children[name]
-        given = {key: plain(value, f"{child.path}, input {key!r}") for key, value in inputs.items()}
-        check_inputs(given, frozenset(child.names), frozenset(child.names) - child.optional, f"step {child.path!r}")
+        state = State(_checked(child.questions, inputs, f"step {child.path!r}"), {})
         try:
-            state = await perform(child, State(given, {}), self.runtime, self.sample)
+            state = await perform(child, state, self.runtime, self.sample)
         except StepError as error:
             self.history.extend(error.state.history)
             raise
@@ -108,37 +126,38 @@ async def execute(
     return state
 
 
+def start(prepared: Prepared, inputs: Mapping[str, Any]) -> State:
+    """The state before the first step. Raises InputError naming what is missing, unknown or of the wrong type."""
+    return State(_checked(prepared.questions, inputs, prepared.where), {})
+
+
 async def perform(stage: Stage, state: State, runtime: Runtime, sample: int) -> State:
     """One stage: call its module, fold its outputs into the state."""
-    seen = {name: _seen(state, name) for name in stage.names if name in state.values or name in state.inputs}
+    inputs, values = state.inputs, state.values
+    seen = {
+        name: values[name] if name in values else inputs[name]
+        for name in stage.names
+        if name in values or name in inputs
+    }
     context = Context(stage, seen, runtime, sample)
     observer = runtime.observer
     if observer is not None:
         observer(Event("step.started", stage.path, {"module": stage.spec.name}))
     try:
         outputs = await stage.spec.run(context)
-        if not stage.gives <= outputs.keys():
-            raise ProgramError(f"module {stage.spec.name!r} returned no {sorted(stage.gives - outputs.keys())}")
+        for name in stage.gives:
+            if name not in outputs:
+                raise ProgramError(f"module {stage.spec.name!r} returned no {name!r}, only {sorted(outputs)}")
     except Exception as error:
         if observer is not None:
             observer(Event("step.failed", stage.path, {"error": error}))
+        so_far = State(inputs, values, (*state.history, *context.history))
         if isinstance(error, StepError):
-            raise StepError(error.step, _folded(state, {}, context), error.cause) from error.cause
-        raise StepError(stage.path, _folded(state, {}, context), error) from error
+            raise StepError(error.step, so_far, error.cause) from error.cause
+        raise StepError(stage.path, so_far, error) from error
     if observer is not None:
         observer(Event("step.finished", stage.path, {"outputs": outputs}))
-    return _folded(state, outputs, context)
-
-
-def start(prepared: Prepared, inputs: Mapping[str, Any]) -> State:
-    """The state before the first step. Raises InputError naming what is missing, unknown or of the wrong type."""
-    where = f"program {prepared.program.name!r}"
-    given = {key: plain(value, f"{where}, input {key!r}") for key, value in inputs.items()}
-    check_inputs(given, prepared.questions.names, prepared.required, where)
-    try:
-        return State(prepared.questions(given), {})
-    except InvalidValuesError as error:
-        raise InputError(f"{where}: input {error}") from None
+    return State(inputs, {**values, **outputs}, (*state.history, *context.history))
 
 
 def prepare(program: Program, runtime: Runtime) -> Prepared:
@@ -150,11 +169,25 @@ def prepare(program: Program, runtime: Runtime) -> Prepared:
     if found is None:
         stages = tuple(_stage(step, step.name, program.values, runtime) for step in program.pipeline)
         required = frozenset(item.name for item in program.inputs if not item.optional)
-        found = Prepared(program, stages, validator_of(program.inputs), required)
-        if len(runtime.prepared) >= 512:
+        questions = validator_of(program.inputs, "forbid")
+        found = Prepared(program, stages, questions, required, f"program {program.name!r}")
+        if len(runtime.prepared) >= _REMEMBERED:
             del runtime.prepared[next(iter(runtime.prepared))]
         runtime.prepared[program.hash] = found
     return found
+
+
+def _checked(questions: Validator, inputs: Mapping[str, Any], where: str) -> dict[str, JSON]:
+    """Inputs as JSON. Raises InputError naming what is missing, unknown or of the wrong type."""
+    try:
+        return questions(inputs)
+    except InvalidValuesError:
+        # Dates, models, enums and tuples are not JSON yet; those that are come here only to be refused.
+        given = {str(key): plain(value, f"{where}, input {key!r}") for key, value in inputs.items()}
+    try:
+        return questions(given)
+    except InvalidValuesError as error:
+        raise InputError(f"{where}: input {error}") from None
 
 
 def _stage(step: Step, path: str, values: Mapping[str, JSON], runtime: Runtime) -> Stage:
@@ -167,25 +200,19 @@ def _stage(step: Step, path: str, values: Mapping[str, JSON], runtime: Runtime) 
         resolved = values[f"{path}.{key}"] if isinstance(value, Variable) else value
         if resolved is not None:
             options[key] = resolved
+    if step.steps and not spec.composite:
+        raise ProgramError(f"step {path!r} has sub-steps, but module {spec.name!r} takes none")
     if spec.check is not None:
         spec.check(step, options, runtime)
     chooser = step.chooser
     active: Iterable[Step] = step.steps if chooser is None else (step.child(options[chooser]),)
-    children = {item.name: _stage(item, f"{path}.{item.name}", values, runtime) for item in active}
-    signature = step.signature
     return Stage(
-        path, step, spec, options, children,
-        names=tuple(item.name for item in signature.inputs),
-        optional=frozenset(item.name for item in signature.inputs if item.optional),
-        gives=frozenset(item.name for item in signature.outputs),
-    )  # fmt: skip
-
-
-def _seen(state: State, name: str) -> JSON:
-    return state.values[name] if name in state.values else state.inputs[name]
-
-
-def _folded(state: State, outputs: Mapping[str, JSON], context: Context) -> State:
-    if not state.values and not state.history:
-        return State(state.inputs, dict(outputs), tuple(context.history))
-    return replace(state, values={**state.values, **outputs}, history=(*state.history, *context.history))
+        path=path,
+        step=step,
+        spec=spec,
+        options=options,
+        children={item.name: _stage(item, f"{path}.{item.name}", values, runtime) for item in active},
+        names=tuple(item.name for item in step.signature.inputs),
+        gives=tuple(item.name for item in step.signature.outputs),
+        questions=step.signature.questions,
+    )

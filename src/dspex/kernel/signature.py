@@ -3,21 +3,26 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, ClassVar, Self, cast
+from inspect import cleandoc
+from typing import Any, ClassVar, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field
-from pydantic.errors import PydanticInvalidForJsonSchema, PydanticUndefinedAnnotation, PydanticUserError
+from pydantic import BaseModel, ConfigDict, Field, ModelWrapValidatorHandler, model_validator
+from pydantic._internal._model_construction import ModelMetaclass
+from pydantic.errors import PydanticUndefinedAnnotation, PydanticUserError
 from pydantic.fields import FieldInfo
-from pydantic_core import PydanticUndefined
 
-from dspex.errors import SignatureError
-from dspex.kernel.canonical import digest, is_list, is_mapping, plain
+from dspex.errors import SignatureError, suggestion
+from dspex.kernel.canonical import canonical, digest, is_mapping, plain
+from dspex.kernel.description import field_schemas
+from dspex.kernel.faults import refusing
 from dspex.kernel.ports import JSON
-from dspex.kernel.validation import Validator
+from dspex.kernel.read_only import ReadOnlyJSON, ReadOnlyMapping
+from dspex.kernel.validation import InvalidValuesError, Validator
 
+IDENTIFIER = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _ROLE = "dspex-role"
 
 
@@ -34,7 +39,7 @@ def Output(description: str = "", *, default: Any = ..., **constraints: Any) -> 
 def _field(role: str, description: str, default: Any, constraints: dict[str, Any]) -> Any:
     known = {"ge", "le", "gt", "lt", "multiple_of", "min_length", "max_length", "pattern", "examples"}
     if unknown := sorted(set(constraints) - known):
-        raise SignatureError(f"unknown constraint {unknown[0]!r} of a field; known: {', '.join(sorted(known))}")
+        raise SignatureError(f"a field has no constraint {unknown[0]!r}{suggestion(unknown[0], known)}")
     return Field(default=default, description=description or None, json_schema_extra={_ROLE: role}, **constraints)
 
 
@@ -48,12 +53,18 @@ class FieldSchema(Frozen):
     """One field as data."""
 
     name: str
-    type: dict[str, JSON]
+    type: ReadOnlyMapping
     """Its JSON Schema, self-contained (`$defs` inside)."""
     description: str | None = None
     optional: bool = False
-    """An optional output may be absent from an answer; then it takes `default`."""
-    default: JSON = None
+    """An optional field may be absent; then it takes `default`."""
+    default: ReadOnlyJSON = None
+
+    @model_validator(mode="wrap")
+    @classmethod
+    def _refused(cls, data: Any, handler: ModelWrapValidatorHandler[Self]) -> Self:
+        made: Self = refusing(cls, data, handler, SignatureError, "field")
+        return made
 
 
 class Schema(Frozen):
@@ -64,6 +75,22 @@ class Schema(Frozen):
     inputs: tuple[FieldSchema, ...] = ()
     outputs: tuple[FieldSchema, ...] = ()
 
+    @model_validator(mode="wrap")
+    @classmethod
+    def _refused(cls, data: Any, handler: ModelWrapValidatorHandler[Self]) -> Self:
+        made: Self = refusing(cls, data, handler, SignatureError, "signature")
+        names = [item.name for item in (*made.inputs, *made.outputs)]
+        for name in names:
+            if not IDENTIFIER.fullmatch(name):
+                raise SignatureError(f"signature {made.name!r}: {name!r} is not a field name (letters, digits and _)")
+            if names.count(name) > 1:
+                raise SignatureError(f"signature {made.name!r}: field {name!r} is there twice")
+        return made
+
+    def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
+        """As pydantic's, but checked, and without what was computed from the old content."""
+        return type(self)(**{**{name: getattr(self, name) for name in type(self).model_fields}, **(update or {})})
+
     @cached_property
     def answers(self) -> Validator:
         """Checks a mapping of output values; strict, so every coercion is somebody's explicit step."""
@@ -71,13 +98,13 @@ class Schema(Frozen):
 
     @cached_property
     def questions(self) -> Validator:
-        """Checks a mapping of input values."""
-        return validator_of(self.inputs)
+        """Checks a mapping of input values; other names in it are faults."""
+        return validator_of(self.inputs, "forbid")
 
     @cached_property
     def fingerprint(self) -> str:
         """Content hash, for caches of what is precomputed per signature."""
-        return digest(self.model_dump(mode="json"))
+        return digest(self.model_dump(mode="json", exclude_defaults=True))
 
     def with_output(self, field: FieldSchema, *, first: bool = False) -> Schema:
         """The same with one more output, unless there is one of that name."""
@@ -87,12 +114,24 @@ class Schema(Frozen):
         return self.model_copy(update={"outputs": outputs})
 
 
-def validator_of(fields: tuple[FieldSchema, ...]) -> Validator:
+def validator_of(fields: Iterable[FieldSchema], extra: Literal["ignore", "forbid"] = "ignore") -> Validator:
     """A validator of a mapping with these fields."""
-    return Validator({item.name: (item.type, item.optional, item.default) for item in fields})
+    return Validator({item.name: (item.type, item.optional, item.default) for item in fields}, extra)
 
 
-class Signature(BaseModel):
+class _SignatureType(ModelMetaclass):
+    """Says in this project's words what is wrong with a class, at its definition."""
+
+    def __new__(mcs, name: str, bases: tuple[type, ...], namespace: dict[str, Any], **options: Any) -> type:
+        try:
+            return super().__new__(mcs, name, bases, namespace, **options)
+        except PydanticUserError as error:
+            raise SignatureError(f"signature {name}: {_reworded(error.message)}") from error
+        except (NameError, TypeError) as error:
+            raise SignatureError(f"signature {name}: {error}") from error
+
+
+class Signature(BaseModel, metaclass=_SignatureType):
     """Write a class: its docstring is the instructions, its annotations the fields.
 
         class Route(Signature):
@@ -101,58 +140,56 @@ class Signature(BaseModel):
             ticket: str = Input()
             team: Literal["billing", "technical"] = Output("who should answer")
 
+    A subclass has the fields of its parent too, and its docstring unless it brings one.
     Field types are anything pydantic can describe as a JSON Schema; that description is what is stored, shown to models
     and enforced. Python validators that JSON Schema cannot express run when you read `state.outputs(Route)`.
     """
 
     # Unknown types reach the JSON Schema generator, whose refusal becomes a SignatureError.
-    model_config = ConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=True, protected_namespaces=())
     _described: ClassVar[Schema | None] = None
 
     @classmethod
     def __pydantic_init_subclass__(cls, **kwargs: Any) -> None:
         super().__pydantic_init_subclass__(**kwargs)
         cls._described = None
-        if cls.__pydantic_complete__:
+        if cls.__pydantic_complete__ and "output" in map(_role, cls.model_fields.values()):
             cls._described = _describe(cls)
 
     @classmethod
     def schema_of(cls) -> Schema:
-        """This signature as data."""
+        """This signature as data. Raises SignatureError when it gives nothing, or names a type that does not exist."""
         if cls._described is None:
             try:
                 cls.model_rebuild()
             except PydanticUndefinedAnnotation as error:
-                raise SignatureError(f"signature {cls.__name__}: {error.message}") from error
+                raise SignatureError(
+                    f"signature {cls.__name__}: the type {error.name!r} does not exist; define it, or import it, "
+                    "before the signature is first used"
+                ) from error
             cls._described = _describe(cls)
         return cls._described
 
     @classmethod
     def named(cls, **values: Any) -> Self:
-        """An instance from checked values; defaults fill what is absent."""
-        return cls.model_validate({key: value for key, value in values.items() if key in cls.model_fields})
+        """An instance from checked JSON values; defaults fill what is absent, other names are left out."""
+        return cls.model_validate_json(canonical({key: values[key] for key in cls.model_fields if key in values}))
 
 
 def _describe(cls: type[Signature]) -> Schema:
-    try:
-        whole = cls.model_json_schema(by_alias=False)
-    except PydanticInvalidForJsonSchema as error:
-        name = _culprit(cls)
-        raise SignatureError(
-            f"signature {cls.__name__}: the type of {name} cannot be described to a model ({error.message}); "
-            "use a type that has a JSON Schema: str, int, float, bool, Literal, an Enum, list, dict, a pydantic model"
-        ) from error
-    except PydanticUserError as error:
-        raise SignatureError(f"signature {cls.__name__}: {error.message}") from error
-    definitions = whole.get("$defs", {})
+    where = f"signature {cls.__name__}"
     sides: dict[str, list[FieldSchema]] = {"input": [], "output": []}
     for name, info in cls.model_fields.items():
         role = _role(info)
         if role is None:
-            raise SignatureError(f"signature {cls.__name__}: field {name!r} needs `= Input()` or `= Output()`")
-        sides[role].append(_field_schema(cls.__name__, name, info, whole["properties"][name], definitions))
+            raise SignatureError(f"{where}: field {name!r} needs `= Input()` or `= Output()`")
+        if info.alias or info.validation_alias or info.serialization_alias:
+            raise SignatureError(f"{where}: field {name!r} has an alias; name the field itself so")
+    schemas = field_schemas(cls, where)
+    for name, info in cls.model_fields.items():
+        sides[str(_role(info))].append(_field_schema(where, name, info, schemas[name]))
     if not sides["output"]:
-        raise SignatureError(f"signature {cls.__name__}: it gives nothing; add a field with `= Output()`")
+        raise SignatureError(f"{where}: it gives nothing; add a field with `= Output()`")
     return Schema(
         name=cls.__name__,
         instructions=_instructions(cls, sides["input"], sides["output"]),
@@ -161,11 +198,29 @@ def _describe(cls: type[Signature]) -> Schema:
     )
 
 
+def _field_schema(where: str, name: str, info: FieldInfo, prop: Mapping[str, Any]) -> FieldSchema:
+    schema = {key: value for key, value in prop.items() if key not in (_ROLE, "description", "default")}
+    if not schema and _role(info) == "output":
+        raise SignatureError(
+            f"{where}: the type of output {name!r} is open (Any), which cannot be described to a model; name a type"
+        )
+    if info.is_required():
+        field = FieldSchema(name=name, type=schema, description=info.description)
+        validator_of([field])
+        return field
+    default = plain(info.get_default(call_default_factory=True), f"{where}: the default of {name!r}")
+    field = FieldSchema(name=name, type=schema, description=info.description, optional=True, default=default)
+    try:
+        validator_of([field])({name: default})
+    except InvalidValuesError as error:
+        raise SignatureError(f"{where}: the default of {error}; give one of its type, or add `| None`") from None
+    return field
+
+
 def _instructions(cls: type[Signature], inputs: list[FieldSchema], outputs: list[FieldSchema]) -> str:
-    text = cls.__dict__.get("__doc__") or ""
-    if text.strip():
-        lines = text.strip().splitlines()
-        return "\n".join([lines[0].strip(), *(line.strip() for line in lines[1:])]).strip()
+    for owner in cls.__mro__[: cls.__mro__.index(Signature)]:
+        if text := cleandoc(owner.__dict__.get("__doc__") or "").strip():
+            return "\n".join(line.rstrip() for line in text.splitlines())
     given = ", ".join(f"`{item.name}`" for item in inputs)
     wanted = ", ".join(f"`{item.name}`" for item in outputs)
     return f"Given {given}, produce {wanted}." if given else f"Produce {wanted}."
@@ -177,60 +232,11 @@ def _role(info: FieldInfo) -> str | None:
     return role if isinstance(role, str) else None
 
 
-def _culprit(cls: type[Signature]) -> str:
-    """The field whose type has no JSON Schema: the first that fails alone."""
-    from pydantic import TypeAdapter  # noqa: PLC0415 - only on the way to an error
-
-    for name, info in cls.model_fields.items():
-        try:
-            TypeAdapter[Any](
-                cast("Any", info.annotation), config=ConfigDict(arbitrary_types_allowed=True)
-            ).json_schema()
-        except PydanticUserError:
-            return f"field {name!r}"
-    return "a field"
-
-
-def _field_schema(owner: str, name: str, info: FieldInfo, prop: dict[str, Any], defs: dict[str, Any]) -> FieldSchema:
-    schema = {key: value for key, value in prop.items() if key not in (_ROLE, "description", "default", "title")}
-    schema = _untitled(schema)
-    if not schema and _role(info) == "output":
-        raise SignatureError(
-            f"signature {owner}: the type of output {name!r} is open (Any), which cannot be described to a model; "
-            "name a type"
-        )
-    if used := _reachable(schema, defs):
-        schema["$defs"] = {key: _untitled(defs[key]) for key in sorted(used)}
-    required = info.default is PydanticUndefined and info.default_factory is None
-    default = None if required else plain(info.get_default(call_default_factory=True), f"default of {owner}.{name}")
-    return FieldSchema(name=name, type=schema, description=info.description, optional=not required, default=default)
-
-
-def _untitled(schema: Any) -> Any:
-    """Without the `title`s pydantic makes from names: they say nothing and differ between its versions."""
-    if is_mapping(schema):
-        named = schema.get("properties")
-        out = {k: _untitled(v) for k, v in schema.items() if not (k == "title" and isinstance(v, str))}
-        if is_mapping(named):
-            out["properties"] = {k: _untitled(v) for k, v in named.items()}
-        return out
-    return [_untitled(item) for item in schema] if is_list(schema) else schema
-
-
-def _reachable(schema: Any, defs: dict[str, Any]) -> set[str]:
-    found: set[str] = set()
-    stack: list[Any] = [schema]
-    while stack:
-        item = stack.pop()
-        if is_mapping(item):
-            ref = item.get("$ref")
-            if isinstance(ref, str) and (name := ref.rsplit("/", 1)[-1]) in defs and name not in found:
-                found.add(name)
-                stack.append(defs[name])
-            stack.extend(item.values())
-        elif is_list(item):
-            stack.extend(item)
-    return found
+def _reworded(message: str) -> str:
+    """pydantic's advice where it would lead astray, in words of signatures."""
+    if found := re.search(r"non-annotated attribute was detected: `(\w+) =", message):
+        return f"field {found[1]!r} has no type; write `{found[1]}: str = Input()`"
+    return message.partition("\n")[0]
 
 
 @dataclass(frozen=True, slots=True)
@@ -252,6 +258,3 @@ class Example:
     def get(self, name: str, default: JSON = None) -> JSON:
         """The value of a field, or `default` where the row has none."""
         return self.values.get(name, default)
-
-
-IDENTIFIER = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")

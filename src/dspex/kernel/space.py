@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from random import Random
 
 from dspex.errors import VariableError, suggestion
 from dspex.kernel.constraints import Constraint
 from dspex.kernel.ports import JSON
-from dspex.kernel.variables import Variable
+from dspex.kernel.variables import Choice, Variable
 
 Configuration = Mapping[str, JSON]
 """Values of variables by flat path, `flow.draft.temperature`."""
@@ -32,15 +32,12 @@ class Space:
 
     dimensions: tuple[Dimension, ...]
     constraints: tuple[Constraint, ...] = ()
+    _known: dict[str, Variable] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        known = {item.path for item in self.dimensions}
+        object.__setattr__(self, "_known", {item.path: item.variable for item in self.dimensions})
         for constraint in self.constraints:
-            for path in constraint.paths:
-                if path not in known:
-                    raise VariableError(
-                        f"constraint {constraint.text!r}: no variable {path!r}{suggestion(path, known)}"
-                    )
+            self._require_known(constraint)
 
     def __len__(self) -> int:
         return len(self.dimensions)
@@ -48,11 +45,13 @@ class Space:
     def __iter__(self) -> Iterator[Dimension]:
         return iter(self.dimensions)
 
+    def __contains__(self, path: object) -> bool:
+        return path in self._known
+
     def __getitem__(self, path: str) -> Variable:
-        for item in self.dimensions:
-            if item.path == path:
-                return item.variable
-        raise VariableError(f"no variable {path!r}{suggestion(path, [item.path for item in self.dimensions])}")
+        if path not in self._known:
+            raise VariableError(f"no variable {path!r}{suggestion(path, self._known)}")
+        return self._known[path]
 
     def complete(self, configuration: Configuration) -> dict[str, JSON]:
         """The value of every active variable, initial values where `configuration` sets none; inactive ones left out.
@@ -62,17 +61,19 @@ class Space:
         values: dict[str, JSON] = {}
         for item in self.dimensions:
             if all(path in values and values[path] == wanted for path, wanted in item.conditions):
-                values[item.path] = configuration.get(item.path, item.variable.initial)
+                variable = item.variable
+                given = item.path in configuration
+                values[item.path] = variable.normal(configuration[item.path]) if given else variable.initial
         return values
 
     def problems(self, configuration: Configuration) -> list[str]:
         """Everything that is wrong with a configuration, in words; empty when it is valid."""
-        known = {item.path: item.variable for item in self.dimensions}
+        known = self._known
         found = [f"no variable {path!r}{suggestion(path, known)}" for path in configuration if path not in known]
         for path, value in configuration.items():
             if path in known and (fault := known[path].problem(value)):
                 found.append(f"{path}: {fault}")
-        if not found:
+        if not found and self.constraints:
             values = self.complete(configuration)
             found = [f"constraint {item.text!r} does not hold" for item in self.constraints if not item.holds(values)]
         return found
@@ -83,8 +84,9 @@ class Space:
             raise VariableError("configuration: " + "; ".join(found))
 
     def sample(self, rng: Random, base: Configuration | None = None, tries: int = 1000) -> dict[str, JSON]:
-        """A valid configuration. Texts and demonstrations keep their value in `base`.
+        """A valid configuration, complete. Texts and demonstrations keep their value in `base`.
 
+        Every variable draws, active or not, so that the draw of one does not depend on the choice of another.
         Raises VariableError when `tries` draws in a row break a constraint.
         """
         fixed = dict(base or {})
@@ -108,14 +110,26 @@ class Space:
     def neighbours(self, configuration: Configuration) -> list[dict[str, JSON]]:
         """Valid configurations that differ from this one by a small step in one active variable."""
         here = self.complete(configuration)
-        known = {item.path: item.variable for item in self.dimensions}
         found: list[dict[str, JSON]] = []
         for path, value in here.items():
-            for other in known[path].near(value):
+            for other in self._known[path].near(value):
                 moved = self.complete({**configuration, **here, path: other})
                 if all(item.holds(moved) for item in self.constraints):
                     found.append(moved)
         return found
+
+    def _require_known(self, constraint: Constraint) -> None:
+        """A misspelt path or value would make a constraint that never says anything."""
+        for path in constraint.paths:
+            if path not in self._known:
+                raise VariableError(
+                    f"constraint {constraint.text!r}: no variable {path!r}{suggestion(path, self._known)}"
+                )
+        for path, value in constraint.constants():
+            variable = self._known[path]
+            if isinstance(variable, Choice) and variable.problem(value):
+                near = suggestion(str(value), [str(item) for item in variable.values])
+                raise VariableError(f"constraint {constraint.text!r}: {path!r} is never {value!r}{near}")
 
 
 def _size(dimensions: tuple[Dimension, ...], given: tuple[tuple[str, JSON], ...]) -> float:
@@ -124,11 +138,12 @@ def _size(dimensions: tuple[Dimension, ...], given: tuple[tuple[str, JSON], ...]
     for item in dimensions:
         if item.conditions != given:
             continue
-        inner = [other.conditions[-1] for other in dimensions if other.conditions and other.conditions[:-1] == given]
-        branches = {value for path, value in inner if path == item.path}
-        if not branches:
-            total *= item.variable.size()
-            continue
-        within = sum(_size(dimensions, (*given, (item.path, value))) for value in sorted(branches, key=str))
-        total *= within + item.variable.size() - len(branches)
+        inner = [other.conditions for other in dimensions if other.conditions[: len(given)] == given]
+        branches = {
+            rest[len(given)][1] for rest in inner if len(rest) > len(given) and rest[len(given)][0] == item.path
+        }
+        values = item.variable.size()
+        if branches:
+            values += sum(_size(dimensions, (*given, (item.path, value))) - 1 for value in sorted(branches, key=str))
+        total *= values
     return math.inf if math.isinf(total) else total

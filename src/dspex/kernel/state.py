@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
-from typing import Any, TypeVar, overload
+from dataclasses import dataclass, field
+from typing import TypeVar, overload
 
 from pydantic import ValidationError
 
@@ -52,7 +52,7 @@ class State:
             return self.values[name]
         if name in self.inputs:
             return self.inputs[name]
-        raise UnknownNameError("output", name, self.values)
+        raise UnknownNameError("output", name, {**self.inputs, **self.values})
 
     def get(self, name: str, default: JSON = None) -> JSON:
         """The value of an output, or `default`."""
@@ -91,18 +91,3 @@ class StepError(DspexError):
         text = str(cause) or type(cause).__name__
         label = "" if isinstance(cause, DspexError) else f"{type(cause).__name__}: "
         super().__init__(f"step {step!r}: {label}{text}")
-
-    def within(self, outer: State) -> StepError:
-        """The same failure seen from an enclosing execution: its history after the outer one's."""
-        joined = replace(outer, history=(*outer.history, *self.state.history))
-        return StepError(self.step, joined, self.cause)
-
-
-def check_inputs(given: Mapping[str, Any], wanted: frozenset[str], required: frozenset[str], where: str) -> None:
-    """Raises InputError naming every missing and unknown input."""
-    if missing := sorted(required - given.keys()):
-        raise InputError(
-            f"{where}: input {', '.join(repr(item) for item in missing)} is missing; it has {sorted(given)}"
-        )
-    if unknown := sorted(given.keys() - wanted):
-        raise InputError(str(UnknownNameError("input", unknown[0], wanted, where)))
