@@ -145,9 +145,12 @@ def _failed(
     if isinstance(error, StepError):
         state = error.state
     history = () if state is None else state.history
+    usage, judged = usage_of(history), error.__cause__
+    if isinstance(judged, StepError) and not isinstance(error, StepError):
+        usage = usage + usage_of(judged.state.history)  # what a judge consumed before it failed
     outputs = state.values if state is not None and state.values else None
     feedback = f"no usable answer: {error}" if score is not None else None
     return Assessment(
-        example.id, sample, score, feedback, outputs, str(error), error_kind(error), usage_of(history),
+        example.id, sample, score, feedback, outputs, str(error), error_kind(error), usage,
         perf_counter() - began, history,
     )  # fmt: skip

@@ -2,25 +2,23 @@
 
 from __future__ import annotations
 
-from dspex.errors import DataError, InputError, MetricError, UnknownNameError
+from dspex.errors import DataError, MetricError, suggestion
 from dspex.evaluation.dataset import Dataset
 from dspex.evaluation.scoring import ReadyMetric
-from dspex.kernel.execution import Prepared, start
+from dspex.kernel.execution import Prepared
 from dspex.kernel.signature import Example
 from dspex.kernel.state import State
+from dspex.kernel.validation import InvalidValuesError
 
 
 def check_all(prepared: Prepared, data: Dataset, metric: ReadyMetric) -> None:
-    """Every row has what the program and the metric need, in the right type. Raises DataError, UnknownNameError."""
+    """Every row has what the program and the metric need, in the right type. Raises DataError naming the row."""
     columns = metric.columns
-    for name in sorted(prepared.required):
-        if name not in data.fields:
-            raise UnknownNameError("field", name, data.fields, f"{data.name}, an input of {prepared.program.name!r},")
     for number, example in enumerate(data, start=1):
         where = f"{data.name}, row {number}"
         _check_inputs(prepared, example, where)
         for column in columns:
-            if column not in example.values and number > 1:  # the first row is check_first's, which knows more
+            if column not in example.values:
                 raise DataError(f"{where} (example {example.id}) has no field {column!r}, which {metric.name} needs")
 
 
@@ -45,10 +43,19 @@ async def check_first(prepared: Prepared, example: Example | None, metric: Ready
 
 
 def _check_inputs(prepared: Prepared, example: Example, where: str) -> None:
+    for item in prepared.program.inputs:
+        if not item.optional and item.name not in example.values:
+            raise DataError(
+                f"{where} (example {example.id}) has no field {item.name!r}, an input of program "
+                f"{prepared.program.name!r}{suggestion(item.name, example.values)}; rename= renames when loading"
+            )
     try:
-        start(prepared, _inputs_of(prepared, example))
-    except InputError as error:
-        raise DataError(f"{where} (example {example.id}): {error}") from error
+        prepared.questions(_inputs_of(prepared, example))
+    except InvalidValuesError as error:
+        raise DataError(
+            f"{where} (example {example.id}) does not fit program {prepared.program.name!r}: input {error}. "
+            "Texts are converted when loading: Dataset.load(path, types={...})"
+        ) from error
 
 
 def _inputs_of(prepared: Prepared, example: Example) -> dict[str, object]:

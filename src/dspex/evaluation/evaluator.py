@@ -10,7 +10,7 @@ from time import monotonic
 from typing import Any, TypedDict, Unpack
 
 from dspex.clients.outage import OutageWatch
-from dspex.errors import ConfigurationError, DspexError, OutageError
+from dspex.errors import ConfigurationError, DspexError, OutageError, UnknownNameError
 from dspex.evaluation.assessment import ERROR_KINDS, Assessment, assess
 from dspex.evaluation.checking import check_all, check_first
 from dspex.evaluation.dataset import Dataset, examples_of
@@ -92,17 +92,19 @@ async def evaluate(
     a used up budget, a rejected key, or a fault that the first examples all share stops the work: the error then has
     the Evaluation so far as `partial`. Cancelled or killed, the rows in `sink` stay, for `resume`.
     """
+    if unknown := sorted(keywords.keys() - Keywords.__annotations__.keys()):
+        raise UnknownNameError("option", unknown[0], Keywords.__annotations__, "evaluate")
     options = replace(options or EvaluationOptions(), **keywords)
     scorer = as_metric(metric, runtime)
     prepared = prepare(program, runtime)
     if options.resume is not None and not isinstance(data, Dataset):
         data = Dataset.of(data)  # rows in the file that are not in the data must be noticed before anything is paid
     notes = list(data.notes) if isinstance(data, Dataset) else []
-    if isinstance(data, Dataset):
-        check_all(prepared, data, scorer)
     examples = examples_of(data, notes)
     first = next(examples, None)
     await check_first(prepared, first, scorer)
+    if isinstance(data, Dataset):
+        check_all(prepared, data, scorer)
     header = _header(program, data, scorer, options)
     return await _Work(program, scorer, runtime, options, header, notes).over(_chained(first, examples), data)
 
