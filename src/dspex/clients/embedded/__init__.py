@@ -1,0 +1,1 @@
+"""The embedded model: an offline in-context learner without weights."""

@@ -1,0 +1,336 @@
+"""Answers each output field of a task from the evidence in its prompt."""
+
+from __future__ import annotations
+
+import json
+import math
+import random
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from dspex.clients.embedded.documents import Demonstration
+from dspex.clients.embedded.extraction import (
+    date_in,
+    keywords,
+    numbers_in,
+    question_and_context,
+    ranked,
+    sentences,
+    span,
+)
+from dspex.clients.embedded.forms import Field, Form
+from dspex.clients.embedded.passages import Claim, claims
+from dspex.clients.embedded.schemas import Schema
+from dspex.clients.embedded.sections import Section, as_text, plain_key
+from dspex.clients.embedded.similarity import Evidence, Verdict
+from dspex.clients.embedded.terms import features, stem, words
+
+_BOOLEAN = ("false", "true")
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """A demonstration by the fields of the task: the text of its inputs, and its outputs by plain key."""
+
+    text: str
+    outputs: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Task:
+    """What a prompt asks for and all that it says about it, prepared once for any number of queries."""
+
+    form: Form
+    shown: tuple[Shown, ...]
+    guidance: str
+    evidence: Mapping[str, Evidence]
+    """By path of the field: "team", "items.colour"."""
+
+
+@dataclass(frozen=True, slots=True)
+class Query:
+    """The inputs to answer, and the generator of draws: None for the most likely answer."""
+
+    sections: tuple[Section, ...]
+    text: str
+    features: Mapping[str, float]
+    temperature: float
+    draw: random.Random | None
+
+
+def joined(sections: Sequence[Section]) -> str:
+    """The texts of sections, one below the other."""
+    return "\n".join(section.text for section in sections)
+
+
+def prepare(form: Form, guidance: str, demonstrations: tuple[Demonstration, ...]) -> Task:
+    """Index a prompt: everything that does not depend on the query."""
+    shown = tuple(_by_fields(demonstration, form) for demonstration in demonstrations)
+    paths = list(_choice_paths(form, shown, guidance))
+    spoken = claims(guidance, tuple(paths))
+    evidence = {path: _evidence(path, answers, spoken, shown) for path, answers in paths}
+    return Task(form, shown, guidance, evidence)
+
+
+def _by_fields(demonstration: Demonstration, form: Form) -> Shown:
+    keys = {plain_key(field.name) for field in form.fields}
+    if keys == {""} or (len(keys) == 1 and len(demonstration.outputs) == 1):
+        outputs = {next(iter(keys)): joined(demonstration.outputs)}
+        return Shown(joined(demonstration.inputs), outputs)
+    answers = {plain_key(s.key): s.text for s in demonstration.outputs if plain_key(s.key) in keys}
+    inputs = [*demonstration.inputs, *(s for s in demonstration.outputs if plain_key(s.key) not in keys)]
+    if not demonstration.inputs and not answers:
+        # Nothing names the outputs: the last part answers the ones before it.
+        return Shown(joined(demonstration.outputs[:-1]), {next(iter(keys)): demonstration.outputs[-1].text})
+    return Shown(joined(inputs), answers)
+
+
+def _choice_paths(form: Form, shown: Sequence[Shown], guidance: str) -> Any:
+    """Every field with admissible answers, by path, nested ones included."""
+    for field in form.fields:
+        schema = resolved(field.schema, form.defs)
+        if schema.get("type") == "string" and "enum" not in schema:
+            implied = _implied_choices([s.outputs.get(plain_key(field.name), "") for s in shown], shown, guidance)
+            if implied:
+                yield field.name, implied
+        yield from _nested(field.name, schema, form.defs, 0)
+
+
+def _nested(path: str, schema: Schema, defs: Schema | None, depth: int) -> Any:
+    if "enum" in schema:
+        yield path, tuple(as_text(value) for value in schema["enum"])
+    elif schema.get("type") == "boolean":
+        yield path, _BOOLEAN
+    elif depth < 6 and isinstance(schema.get("properties"), Mapping):
+        for name, part in schema["properties"].items():
+            yield from _nested(f"{path}.{name}", resolved(part, defs), defs, depth + 1)
+    elif depth < 6 and isinstance(schema.get("items"), Mapping):
+        yield from _nested(f"{path}.[]", resolved(schema["items"], defs), defs, depth + 1)
+
+
+def _implied_choices(values: Sequence[str], shown: Sequence[Shown], guidance: str) -> tuple[str, ...]:
+    """Answers of a field of free text that demonstrations use like labels: short, repeated, not out of the input."""
+    given = [(value, example.text) for value, example in zip(values, shown, strict=True) if value]
+    distinct = tuple(dict.fromkeys(value for value, _ in given))
+    short = all(len(value.split()) <= 3 and len(value) <= 40 and not numbers_in(value) for value in distinct)
+    if len(distinct) < 2 or not short:
+        return ()
+    repeated = len(distinct) < len(given)
+    listed = sum(value in guidance for value in distinct) == len(distinct)
+    return distinct if repeated or listed else ()
+
+
+def _evidence(path: str, answers: tuple[str, ...], spoken: Sequence[Claim], shown: Sequence[Shown]) -> Evidence:
+    names = path.split(".")
+    pairs: list[tuple[str, str]] = []
+    for example in shown:
+        value = example.outputs.get(plain_key(names[0]))
+        if value is None:
+            continue
+        pairs.extend((example.text, answer) for answer in _values_at(value, names[1:], answers))
+    return Evidence(answers, [claim for claim in spoken if claim.field == path], pairs)
+
+
+def _values_at(value: str, names: Sequence[str], answers: Sequence[str]) -> list[str]:
+    """The admissible answers that a demonstration's value holds at a path of names."""
+    found: Any = value.strip()
+    if names or found.startswith("["):
+        try:
+            found = json.loads(found)
+        except ValueError:
+            return []
+    items = [found]
+    for name in names:
+        if name == "[]":
+            items = [part for item in items if isinstance(item, list) for part in item]
+        else:
+            items = [item[name] for item in items if isinstance(item, dict) and name in item]
+    folded = {answer.lower(): answer for answer in answers}
+    return [folded[text] for item in items if (text := as_text(item).strip().lower()) in folded]
+
+
+def resolved(schema: Schema, defs: Schema | None) -> Schema:
+    """A schema with references followed and unions reduced to their first member that is not null."""
+    for _ in range(8):
+        if "$ref" in schema:
+            schema = (defs or {}).get(str(schema["$ref"]).rpartition("/")[2], {})
+        elif union := next((schema[key] for key in ("anyOf", "oneOf", "allOf") if schema.get(key)), None):
+            options = [option for option in union if isinstance(option, Mapping) and option.get("type") != "null"]
+            schema = options[0] if options else {"type": "null"}
+        elif isinstance(schema.get("type"), list):
+            schema = {**schema, "type": next((kind for kind in schema["type"] if kind != "null"), "null")}
+        else:
+            break
+    return schema
+
+
+def answer(task: Task, query: Query) -> dict[str, Any]:
+    """A value for every field of the form, each answered independently of the others.
+
+    A field of free text before a field with choices makes the model weigh all matching passages for that field, and
+    holds what matched; without one only the nearest passages count.
+    """
+    values: dict[str, Any] = {}
+    verdicts: dict[str, Verdict] = {}
+    thinking = [field.name for field in task.form.fields if _thinks(task, field)]
+    for field in task.form.fields:
+        if field.name in thinking:
+            continue
+        before = task.form.fields[: task.form.fields.index(field)]
+        reader = _Reader(task, query, any(earlier.name in thinking for earlier in before), verdicts)
+        values[field.name] = reader.value(field.schema, field.name, field)
+    for name in thinking:
+        values[name] = _reasons(task, query, verdicts)
+    return values
+
+
+def _thinks(task: Task, field: Field) -> bool:
+    """Whether a field is free text that leads to a field with choices."""
+    fields = task.form.fields
+    later = fields[fields.index(field) + 1 :]
+    schema = resolved(field.schema, task.form.defs)
+    is_text = schema.get("type") in (None, "string") and "enum" not in schema and field.name not in task.evidence
+    return is_text and any(after.name in task.evidence for after in later)
+
+
+def _reasons(task: Task, query: Query, verdicts: Mapping[str, Verdict]) -> str:
+    """Which passages matched, in words; nothing that was not used."""
+    parts = []
+    for path, verdict in verdicts.items():
+        best = max(range(len(verdict.scores)), key=lambda index: verdict.scores[index])
+        terms = verdict.matched[best][:4]
+        if terms:
+            quoted = ", ".join(f'"{term}"' for term in terms)
+            parts.append(
+                f"The input has {quoted}, which the instructions give for {task.evidence[path].answers[best]}."
+            )
+    for evidence in task.evidence.values():
+        near = evidence.nearest(query.features)
+        if near is not None and near[0] > 0.05:
+            parts.append(f"The example most like it (likeness {near[0]:.2f}) was considered.")
+            break
+    return " ".join(parts) or "Nothing in the instructions or examples matches the input closely."
+
+
+def softmax_pick(scores: Sequence[float], temperature: float, draw: random.Random | None) -> int:
+    """The index of the highest score (the first among equals), or a draw with probability exp(score / temperature)."""
+    top = max(scores)
+    if draw is None or temperature <= 0:
+        return scores.index(top)
+    weights = [math.exp((score - top) / temperature) for score in scores]
+    return draw.choices(range(len(scores)), weights)[0]
+
+
+class _Reader:
+    """Fills one field's schema with values for one query."""
+
+    def __init__(self, task: Task, query: Query, combined: bool, verdicts: dict[str, Verdict]) -> None:
+        self._task, self._query, self._combined, self._verdicts = task, query, combined, verdicts
+
+    def value(self, schema: Schema, path: str, field: Field) -> Any:
+        schema = resolved(schema, self._task.form.defs)
+        if "const" in schema:
+            return schema["const"]
+        if path in self._task.evidence:
+            return self._choice(schema, path)
+        kind = schema.get("type") or ("object" if "properties" in schema else "string")
+        if kind in ("integer", "number"):
+            return self._number(schema, path, kind)
+        if kind == "array":
+            return self._list(schema, path, field)
+        if kind == "object":
+            parts = schema.get("properties") or {}
+            return {name: self.value(part, f"{path}.{name}", field) for name, part in parts.items()}
+        if kind == "null":
+            return None
+        return self._text(schema, path)
+
+    def _choice(self, schema: Schema, path: str) -> Any:
+        evidence = self._task.evidence[path]
+        verdict = evidence.judge(self._query.features, self._combined)
+        self._verdicts[path] = verdict
+        scores = verdict.scores if verdict.evident else evidence.by_label(self._query.features)
+        index = softmax_pick(scores, self._query.temperature, self._query.draw)
+        if "enum" in schema:
+            return schema["enum"][index]
+        return index == 1 if schema.get("type") == "boolean" else evidence.answers[index]
+
+    def _shown_values(self, path: str) -> list[tuple[str, str]]:
+        """(input text, value) of the demonstrations at a path without nesting."""
+        key = plain_key(path)
+        return [(shown.text, shown.outputs[key]) for shown in self._task.shown if shown.outputs.get(key)]
+
+    def _nearest(self, path: str) -> tuple[float, str] | None:
+        pairs = self._shown_values(path)
+        if not pairs:
+            return None
+        evidence = Evidence(("",), (), [(text, "") for text, _ in pairs])
+        near = evidence.nearest(self._query.features)
+        return None if near is None else (near[0], pairs[-near[1]][1])
+
+    def _number(self, schema: Schema, path: str, kind: str) -> float | int:
+        pairs = [(text, numbers_in(value)) for text, value in self._shown_values(path)]
+        taken = sum(any(n == values[0][0] for n, _ in numbers_in(text)) for text, values in pairs if values)
+        found = numbers_in(self._query.text)
+        near = self._nearest(path)
+        number = 0.0
+        if found and (not pairs or taken * 2 >= len(pairs)):
+            about = f"{path.replace('_', ' ').replace('.', ' ')} {schema.get('description', '')}"
+            wanted = {stem(word) for word in words(about)}
+            number = max(found, key=lambda pair: len(wanted & {stem(word) for word in words(pair[1])}))[0]
+        elif near is not None and (values := numbers_in(near[1])):
+            number = values[0][0]
+        number = max(number, float(schema.get("minimum", number)))
+        number = min(number, float(schema.get("maximum", number)))
+        return round(number) if kind == "integer" else number
+
+    def _list(self, schema: Schema, path: str, field: Field) -> list[Any]:
+        items = resolved(schema.get("items", {}), self._task.form.defs)
+        inner = f"{path}.[]"
+        if inner in self._task.evidence:
+            verdict = self._task.evidence[inner].judge(self._query.features, True)
+            mean = sum(verdict.scores) / len(verdict.scores)
+            above = [index for index, score in enumerate(verdict.scores) if score > mean + 0.5]
+            return [items["enum"][index] if "enum" in items else index == 1 for index in above]
+        if items.get("type") in ("integer", "number"):
+            values = [number for number, _ in numbers_in(self._query.text)]
+            return [round(value) for value in values] if items["type"] == "integer" else values
+        if items.get("type") == "object" or "properties" in items:
+            return [self.value(items, inner, field)]
+        return list(keywords(self._query.text, int(schema.get("maxItems", 3))))
+
+    def _text(self, schema: Schema, path: str) -> str:
+        if schema.get("format") in ("date", "date-time"):
+            near = self._nearest(path)
+            timed = schema["format"] == "date-time"
+            found = date_in(self._query.text, timed) or (date_in(near[1], timed) if near else None)
+            return found or ("1970-01-01T00:00:00" if timed else "1970-01-01")
+        return self._free_text(path)
+
+    def _free_text(self, path: str) -> str:
+        """Extraction: the answer of a demonstration with nearly the same input, else the best-matching sentence."""
+        near = self._nearest(path)
+        if near is not None and near[0] > 0.9:
+            return near[1]
+        question, context = question_and_context(self._query.sections)
+        source = context or (self._task.guidance if question.rstrip().endswith("?") else question)
+        candidates = sentences(source)
+        if not context and near is not None and not candidates:
+            return near[1]
+        if not candidates:
+            return near[1] if near else question
+        scored = ranked(candidates, question if source != question else f"{question}\n{self._task.guidance}")
+        if near is not None and scored[0][0] <= 0.0:
+            return near[1]
+        index = softmax_pick([score for score, _ in scored], self._query.temperature, self._query.draw)
+        best = scored[index][1]
+        given = [value for _, value in self._shown_values(path)]
+        brief = bool(given) and sum(len(value.split()) <= 4 for value in given) * 2 > len(given)
+        return span(question, best) if brief and source != question else best
+
+
+def query_of(sections: tuple[Section, ...], temperature: float, draw: random.Random | None) -> Query:
+    """A query with its features."""
+    text = joined(sections)
+    return Query(sections, text, features(words(text)), temperature, draw)

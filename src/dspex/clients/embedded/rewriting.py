@@ -1,0 +1,223 @@
+"""Recognizes requests to write or improve instructions, and answers them with rules learned from their examples."""
+
+from __future__ import annotations
+
+import random
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from dspex.clients.embedded.answering import resolved
+from dspex.clients.embedded.cases import Case, cases_in
+from dspex.clients.embedded.forms import Field, Form
+from dspex.clients.embedded.instructions import Attempt, attempts_in, current_instruction, names_listed
+from dspex.clients.embedded.passages import Choices
+from dspex.clients.embedded.prompt import Prompt
+from dspex.clients.embedded.rules import Style, drawn_style, lessons, shortened, with_rules
+from dspex.clients.embedded.sections import plain_key
+
+_NOUN = (
+    r"(?:instructions?|prompts?|guidelines?|guidance|rules?|rule ?book|directives?|playbook|advice|system message"
+    r"|task description|wording|briefing|policy)"
+)
+_VERB = (
+    r"(?:re-?writ\w*|writ(?:e|es|ing)|wrote|propos\w*|improv\w*|revis\w*|draft\w*|craft\w*|generat\w*|suggest\w*|formulat\w*"
+    r"|optimi[sz]\w*|refin\w*|produc\w*|edit|edits|editing|rephras\w*|reword\w*|creat\w*|updat\w*|fix|fixes|fixing|amend\w*"
+    r"|compos\w*|design\w*|devis\w*|com(?:e|ing) up with|provid\w*|giv(?:e|es|ing)|return|develop\w*|construct\w*"
+    r"|enhanc\w*|adjust\w*|modif\w*|distil\w*|extract\w*|induc\w*|infer\w*|deriv\w*|phras(?:e|es|ing)|author|prepar\w*"
+    r"|work out|think up|state|sharpen\w*|polish\w*|extend\w*|strengthen\w*|repair\w*|tun(?:e|es|ing)|mak(?:e|es|ing)|need"
+    r"|want|figure out|guess|reconstruct\w*|mutat\w*|vary|combin\w*|merg\w*|add|offer)"
+)
+_NOT_ITS_OBJECT = (
+    r"(?:follow\w*|according|from|based|using|with|to|in|as|answers?|responses?|repl(?:y|ies)|by|under|per|on|outputs?"
+    r"|labels?|that|which)"
+)
+_ASKS = re.compile(
+    rf"\b{_VERB}\b(?:\W+(?!{_NOT_ITS_OBJECT}\b)[\w'’-]+){{0,7}}?\W+{_NOUN}\b"  # noqa: RUF001
+    rf"|\bwhat\W+(?:\w+\W+){{0,3}}{_NOUN}\b[^.?\n]*\b(?:would|could|should|led|made|make|explain|produce)"
+    rf"|\b{_NOUN}\b[^.?!]{{0,120}}[.?!,;:–-]\W*(?:\w+\W+){{0,6}}?(?:re-?write|improve|revise|fix|repair|reword|rephrase)\W+(?:it|them|this|that)\b"
+    rf"|\b(?:better|improved|new|revised|final|updated) {_NOUN}\s*:?\s*$"
+    rf"|\b{_NOUN} (?:was|is)\s*[:.]?\s*$"
+    rf"|\b{_NOUN}\b[^.\n]{{0,60}}\bmust be (?:improved|rewritten|revised)",
+    re.IGNORECASE | re.MULTILINE,
+)
+_ABOUT_MODELS = re.compile(
+    r"\b(?:models?|llms?|lms?|assistants?|ai|chatbot|prompt|agent|examples?|failures?|mistakes?|errors|wrong|inputs?"
+    r"|outputs?|labell?ers?|annotators?|classifier|attempts?|scores?|dataset|task|module|program)\b",
+    re.IGNORECASE,
+)
+_NAME_NOUN = re.compile(
+    r"(?:^|_)(?:instructions?|prompts?|guidelines?|guidance|rules?|directives?|playbook|advice)(?:$|_)"
+)
+_NOT_THE_TEXT = re.compile(
+    r"prefix|reason|rationale|name|count|score|type|analysis|discussion|explanation|summary|_id$"
+)
+_LIMIT = re.compile(
+    r"(?:at most|no more than|under|within|max(?:imum)?(?: of| length)?|fewer than|less than|up to|limit of)\W{1,3}"
+    r"(\d{2,6}) (characters|chars|words|tokens)",
+    re.IGNORECASE,
+)
+_PER_UNIT = {"characters": 1.0, "chars": 1.0, "words": 6.0, "tokens": 4.0}
+_ADDITIONS = (
+    "Compare the input with the examples, where there are any, and answer as the most similar ones were answered.",
+    "Decide by what the input says, word by word, rather than by its tone alone.",
+    "Weigh every part of the input before answering, and give nothing but what is asked for.",
+    "Where several answers seem possible, take the one for which the most words of the input speak.",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """A request to write instructions: which fields of its answer hold them."""
+
+    fields: tuple[str, ...]
+
+
+def recognized(prompt: Prompt, form: Form, with_choices: Sequence[str]) -> Job | None:
+    """The job, when a request is to write instructions rather than to follow some; None otherwise.
+
+    By the name of a free output field ("new_instruction"), or by what the request says it wants written, provided that
+    it speaks of a model, a task or its examples, and no admissible answers are asked for.
+    """
+    words = f"{prompt.guidance}\n{prompt.demand}"
+    asked = "\n".join((words, *(section.text for section in prompt.query if section.key == "")))
+    says = _ASKS.search(asked) is not None and _ABOUT_MODELS.search(asked) is not None
+    named = tuple(field.name for field in form.fields if field.name not in with_choices and _names_instructions(field))
+    if named and (says or any(_qualified(name) for name in named)):
+        return Job(named)
+    free = [field for field in form.fields if field.name not in with_choices]
+    if not says or len(free) < len(form.fields) or any(shown.inputs for shown in prompt.demonstrations):
+        return None
+    if form.style == "plain":
+        return Job((form.fields[0].name,))
+    told = [field.name for field in free if re.search(_NOUN, field.about, re.IGNORECASE)]
+    return Job((told[-1],)) if told else None
+
+
+def _names_instructions(field: Field) -> bool:
+    name = plain_key(field.name)
+    return _NAME_NOUN.search(name) is not None and _NOT_THE_TEXT.search(name) is None
+
+
+def _qualified(name: str) -> bool:
+    """Whether a name says that it is a text yet to be made, like new_instruction."""
+    kinds = (
+        r"new|improved|proposed|updated|better|revised|optimi[sz]ed|refined|rewritten|candidate|suggested|module|edited"
+    )
+    return re.search(rf"(?:^|_)(?:{kinds})_", plain_key(name)) is not None
+
+
+def compose(job: Job, prompt: Prompt, form: Form, raw: Sequence[str], draw: random.Random | None) -> dict[str, Any]:
+    """Values for the fields of the answer. `raw` are the texts of the request's messages, in order."""
+    texts = [section.text for section in prompt.query] if len(prompt.query) > 1 else list(raw)
+    cases = cases_in(texts) or cases_in(raw)
+    tried = attempts_in("\n\n".join(raw))
+    style = _limited(drawn_style(draw) if draw is not None else Style(), "\n".join(raw))
+    written = _instruction(current_instruction(prompt, raw), cases, tried, style, draw)
+    values: dict[str, Any] = {}
+    for field in form.fields:
+        if field.name in job.fields:
+            values[field.name] = _as_type(written, field, form, prompt)
+        else:
+            values[field.name] = _beside(field, form, cases, tried)
+    return values
+
+
+def _limited(style: Style, text: str) -> Style:
+    found = _LIMIT.search(text)
+    return (
+        style if found is None else replace(style, longest=int(int(found.group(1)) * _PER_UNIT[found.group(2).lower()]))
+    )
+
+
+def _instruction(
+    current: str, cases: Sequence[Case], tried: Sequence[Attempt], style: Style, draw: random.Random | None
+) -> str:
+    """The new instruction: the current one, or the best of those tried, with what the cases teach."""
+    if not current and tried:
+        current = max(tried, key=lambda attempt: attempt.score).text
+    statement = tidied(current) or _statement(cases)
+    choices, free = split_fields(cases)
+    text = with_rules(statement, cases, choices, style, draw) if choices else statement
+    new = [lesson for lesson in lessons(cases, free) if lesson not in text]
+    if not cases:
+        addition = draw.choice(_ADDITIONS) if draw is not None else _ADDITIONS[0]
+        new = [addition] if addition not in text else []
+    return shortened("\n".join((text, *new)).strip(), style.longest)
+
+
+def split_fields(cases: Sequence[Case]) -> tuple[Choices, dict[str, list[str]]]:
+    """The cases' fields as those with a few recurring answers (with these) and those with free ones (with all)."""
+    values: dict[str, list[str]] = {}
+    for case in cases:
+        for field, value in case.expected.items():
+            values.setdefault(field, []).append(value)
+    choices: list[tuple[str, tuple[str, ...]]] = []
+    free: dict[str, list[str]] = {}
+    for field, found in values.items():
+        distinct = tuple(dict.fromkeys(found))
+        short = all(len(value.split()) <= 4 and len(value) <= 40 for value in distinct)
+        if short and len(distinct) <= 40 and (len(distinct) <= 0.5 * len(found) or len(found) <= 4):
+            choices.append((field, distinct))
+        else:
+            free[field] = found
+    return tuple(choices), free
+
+
+def _statement(cases: Sequence[Case]) -> str:
+    """A task statement where the request has none: what the examples show is asked for."""
+    names = list(dict.fromkeys(name for case in cases for name in case.expected if name))
+    what = " and the ".join(name.replace("_", " ") for name in names) or "answer"
+    return f"Read the input and give the {what}."
+
+
+def tidied(text: str) -> str:
+    """A text without trailing spaces, doubled blank lines and repeated lines."""
+    lines: list[str] = []
+    for line in (line.rstrip() for line in text.strip().split("\n")):
+        if (line and line in lines) or (not line and lines and not lines[-1]):
+            continue
+        lines.append(line)
+    return "\n".join(lines).strip()
+
+
+def _as_type(text: str, field: Field, form: Form, prompt: Prompt) -> Any:
+    """The instruction as the field's type wants it: a text, a list of its lines, or one text a module's name."""
+    schema = resolved(field.schema, form.defs)
+    if schema.get("type") == "array":
+        return [line.strip("- ") for line in text.split("\n") if line.strip()]
+    if schema.get("type") == "object":
+        names = list(schema.get("properties") or {}) or names_listed(prompt)
+        return dict.fromkeys(names or ["instruction"], text)
+    if form.style == "plain" and re.search(r"```|\bcode (?:fence|block)|\bfenced\b|\bbackticks", _around(prompt)):
+        return f"```\n{text}\n```"
+    return text
+
+
+def _around(prompt: Prompt) -> str:
+    return f"{prompt.guidance[-600:]}\n{prompt.demand}\n{prompt.query[-1].text[-600:] if prompt.query else ''}"
+
+
+def _beside(field: Field, form: Form, cases: Sequence[Case], tried: Sequence[Attempt]) -> Any:
+    """A field of the answer beside the instruction: what was done, in words; never an invented finding."""
+    schema = resolved(field.schema, form.defs)
+    if "enum" in schema:
+        return schema["enum"][0]
+    kind = schema.get("type", "string")
+    plain: Mapping[str, Any] = {
+        "integer": len(cases),
+        "number": float(len(cases)),
+        "boolean": bool(cases),
+        "null": None,
+    }
+    if kind in plain:
+        return plain[kind]
+    if kind in ("array", "object"):
+        return [] if kind == "array" else {}
+    if "prefix" in field.name:
+        return next((attempt.prefix for attempt in tried if attempt.prefix), "Answer:")
+    failed = sum(case.failed for case in cases)
+    if not cases:
+        return "The request holds no examples to learn from."
+    return f"Counted which terms tell the answers apart in {len(cases)} examples, {failed} of them answered wrongly."

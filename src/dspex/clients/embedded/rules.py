@@ -1,0 +1,254 @@
+"""Finds the terms that tell answers apart in examples, and writes them into an instruction as rules."""
+
+from __future__ import annotations
+
+import math
+import random
+import re
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from dspex.clients.embedded.cases import Case
+from dspex.clients.embedded.passages import Choices, Labels, headed
+from dspex.clients.embedded.terms import stem, weight_of, words
+
+
+@dataclass(frozen=True, slots=True)
+class Style:
+    """How rules are written; variants of a rewriting differ in this."""
+
+    terms: int = 32
+    """Most terms that are written for an answer at a time."""
+    prior: float = 8.0
+    """Examples' worth of "like everywhere else" that a term starts with."""
+    failure_weight: float = 1.5
+    """How many examples one that was got wrong counts for."""
+    weakest: float = 0.5
+    """Least strength of a term, in standard errors."""
+    weakest_function_word: float = 1.75
+    """The same for words like "no" or "just", which are frequent enough to seem telling by chance."""
+    dropped: float = 0.0
+    """Share of the terms left out by chance."""
+    pairs: bool = True
+    """Whether pairs of words are terms as well."""
+    longest: int = 6_000
+    """Most characters of the whole instruction."""
+
+
+def drawn_style(draw: random.Random) -> Style:
+    """A style by chance, around the default one."""
+    return Style(
+        terms=draw.choice((16, 24, 32, 40, 48)),
+        prior=draw.choice((4.0, 8.0, 16.0)),
+        failure_weight=draw.choice((1.0, 1.5, 2.5)),
+        dropped=draw.choice((0.0, 0.1, 0.25)),
+        pairs=draw.random() < 0.75,
+    )
+
+
+LEAST_TELLING = 0.3
+"""Weight below which a word by itself is a function word."""
+_TURNING = frozenset("no not never cant dont doesnt didnt wont isnt without just only too".split())
+"""Function words that turn what follows them."""
+
+Strengths = dict[str, list[tuple[float, str]]]
+"""For each answer its terms with their strength (z), strongest first."""
+
+
+def term_surfaces(text: str, pairs: bool) -> dict[str, str]:
+    """The terms of a text by feature, as they are written: words that can tell something, and pairs with one."""
+    tokens = words(text)
+    found = {stem(token): token for token in tokens}
+    if pairs:
+        for before, after in zip(tokens, tokens[1:], strict=False):
+            if (
+                (weight_of(before) >= LEAST_TELLING or before in _TURNING)
+                and weight_of(after) >= 1.0
+                and before.isalpha()
+            ):
+                found[f"{stem(before)}_{stem(after)}"] = f"{before} {after}"
+    return found
+
+
+def discriminating(cases: Sequence[tuple[str, str, float]], style: Style) -> Strengths:
+    """Terms by log-odds of occurring in an answer's examples against all others, over their standard error.
+
+    `cases` are (text, answer, weight). Smoothed with a prior of `style.prior` examples at the overall rate (Monroe,
+    Colaresi and Quinn 2008, "Fightin' Words", on documents instead of tokens).
+    """
+    counts: dict[str, Counter[str]] = {}
+    sizes: Counter[str] = Counter()
+    surfaces: dict[str, Counter[str]] = {}
+    for text, answer, weight in cases:
+        sizes[answer] += weight  # type: ignore[assignment]
+        for feature, surface in term_surfaces(text, style.pairs).items():
+            counts.setdefault(feature, Counter())[answer] += weight  # type: ignore[assignment]
+            surfaces.setdefault(feature, Counter())[surface] += 1
+    if len(sizes) == 1:
+        return {answer: _common(surfaces, style) for answer in sizes}
+    total = float(sum(sizes.values()))
+    strengths: Strengths = {answer: [] for answer in sizes}
+    for feature, by_answer in counts.items():
+        everywhere = float(sum(by_answer.values()))
+        prior = style.prior * everywhere / total
+        surface = surfaces[feature].most_common(1)[0][0]
+        for answer, inside in by_answer.items():
+            outside = everywhere - inside
+            odds_in = (inside + prior) / (sizes[answer] + style.prior - inside - prior + 0.5)
+            odds_out = (outside + prior) / (total - sizes[answer] + style.prior - outside - prior + 0.5)
+            error = (1.0 / (inside + prior) + 1.0 / (outside + prior)) ** 0.5
+            strength = math.log(odds_in / odds_out) / error
+            if strength > 0.5:
+                strengths[answer].append((strength, surface))
+    for terms in strengths.values():
+        terms.sort(key=lambda term: (-term[0], term[1]))
+    return strengths
+
+
+def _common(surfaces: Mapping[str, Counter[str]], style: Style) -> list[tuple[float, str]]:
+    """Where all examples have one answer nothing can be contrasted: the words that most of them share, longest first."""
+    found = [(sum(counts.values()), counts.most_common(1)[0][0]) for counts in surfaces.values()]
+    telling = [(count, surface) for count, surface in found if weight_of(surface) >= 1.0 and " " not in surface]
+    telling.sort(key=lambda pair: (-pair[0], -len(pair[1]), pair[1]))
+    return [(1.0, surface) for _, surface in telling[: max(3, style.terms // 2)]]
+
+
+def chosen(strengths: Strengths, style: Style, draw: random.Random | None) -> dict[str, list[str]]:
+    """The terms to write for each answer, strongest first; no two that share a telling word, for they tell the same."""
+    result: dict[str, list[str]] = {}
+    for answer, terms in strengths.items():
+        taken: list[str] = []
+        used: set[str] = set()
+        for strength, surface in terms:
+            telling = {stem(word) for word in surface.split()}
+            if len(taken) >= style.terms or strength < style.weakest:
+                break
+            is_function_word = " " not in surface and weight_of(surface) < LEAST_TELLING
+            if (
+                telling & used
+                or (is_function_word and strength < style.weakest_function_word)
+                or (draw is not None and draw.random() < style.dropped)
+            ):
+                continue
+            used |= telling
+            taken.append(surface)
+        result[answer] = taken
+    return result
+
+
+def usual(answers: Sequence[str]) -> str | None:
+    """The answer that at least half of at least eight examples have, or None."""
+    if len(answers) < 8:
+        return None
+    answer, count = Counter(answers).most_common(1)[0]
+    return answer if count * 2 >= len(answers) and len(set(answers)) > 1 else None
+
+
+def with_rules(
+    instruction: str, cases: Sequence[Case], choices: Choices, style: Style, draw: random.Random | None
+) -> str:
+    """An instruction with what the cases teach: rule lines extended where it has them, written where it has none.
+
+    The instruction's other text stays. Terms that the cases show to speak for another answer leave their line.
+    """
+    lines = instruction.rstrip().split("\n") if instruction.strip() else []
+    labels = Labels(choices)
+    several = len([field for field, _ in choices if field]) > 1
+    for field, answers in choices:
+        told = [
+            (case.text, case.expected[field], style.failure_weight if case.failed else 1.0)
+            for case in cases
+            if case.expected.get(field) in answers
+        ]
+        strengths = discriminating(told, style)
+        terms = chosen(strengths, style, draw)
+        places = _rule_lines(lines, labels, field)
+        for answer, place in places.items():
+            lines[place] = _extended(lines[place], terms.get(answer, []), answer, strengths, style)
+        missing = [answer for answer in answers if answer not in places and terms.get(answer)]
+        if missing:
+            lines.extend(["", f"Signs of each {field.replace('_', ' ')}:" if field else "Signs of each answer:"])
+            name = f"{field} " if several else ""
+            lines.extend(f"- {name}{answer}: {', '.join(terms[answer])}" for answer in missing)
+        default = usual([answer for _, answer, _ in told])
+        if default is not None and not any(_is_default(line, labels, field) for line in lines):
+            lines.append(
+                f"Otherwise, when nothing else speaks for another one, answer {name_of(field, several)}{default}."
+            )
+    return shortened("\n".join(lines).strip(), style.longest)
+
+
+def name_of(field: str, several: bool) -> str:
+    """A field's name before an answer where an answer alone might be taken for another field's."""
+    return f"{field} " if several and field else ""
+
+
+def _rule_lines(lines: Sequence[str], labels: Labels, field: str) -> dict[str, int]:
+    """The line that speaks for each answer of a field by its head, the first where there are several."""
+    places: dict[str, int] = {}
+    for number, line in enumerate(lines):
+        owners, body = headed(line, labels)
+        if body and len(owners) == 1 and owners[0][0] == field:
+            places.setdefault(owners[0][1], number)
+    return places
+
+
+def _is_default(line: str, labels: Labels, field: str) -> bool:
+    return line.lstrip("-* ").lower().startswith("otherwise") and any(
+        m.field == field for m in labels.mentions(line, head=True)
+    )
+
+
+_RULE_LINE = re.compile(r"^(?P<head>.*?(?::|->|=>|→|⇒|\s[-–—])\s+)(?P<body>.*)$")
+
+
+def _extended(line: str, terms: Sequence[str], answer: str, strengths: Strengths, style: Style) -> str:
+    """A rule line with new terms, without those that the cases give to another answer, at most twice
+    `style.terms` short ones: the weakest in the cases go first."""
+    own = {surface: strength for strength, surface in strengths.get(answer, [])}
+    foreign: dict[str, float] = {}
+    for other, found in strengths.items():
+        if other != answer:
+            foreign.update((surface, strength) for strength, surface in found if strength > 1.5)
+    split = _RULE_LINE.match(line)
+    head, body = (split.group("head"), split.group("body")) if split else (f"{line}: ", "")
+    parts = [part.strip() for part in body.rstrip(" .").split(",") if part.strip()]
+    parts = [part for part in parts if len(part.split()) > 3 or foreign.get(part, 0.0) <= own.get(part, 0.0)]
+    known = {stem(word) for part in parts for word in words(part)}
+    new = [term for term in terms if not all(stem(word) in known for word in words(term))]
+    short = [part for part in parts if len(part.split()) <= 2]
+    excess = len(short) + len(new) - 2 * style.terms
+    for part in sorted(short, key=lambda part: own.get(part, 0.6))[: max(0, excess)]:
+        parts.remove(part)
+    return f"{head}{', '.join([*parts, *new])}"
+
+
+def shortened(text: str, longest: int) -> str:
+    """A text of at most so many characters: the longest rule lines lose their last terms first."""
+    lines = text.split("\n")
+    while sum(map(len, lines)) + len(lines) - 1 > longest:
+        number = max(range(len(lines)), key=lambda index: len(lines[index]) if "," in lines[index] else 0)
+        kept, comma, _ = lines[number].rpartition(",")
+        if not comma:
+            return "\n".join(lines)[:longest].rstrip()
+        lines[number] = kept
+    return "\n".join(lines)
+
+
+def lessons(cases: Sequence[Case], fields: Mapping[str, Sequence[str]]) -> list[str]:
+    """What examples with free answers have in common, as sentences that are true of all of them; [] for none."""
+    found: list[str] = []
+    for field, values in fields.items():
+        name = field.replace("_", " ") or "answer"
+        lengths = sorted(len(value.split()) for value in values)
+        if all(re.fullmatch(r"[-+]?\d[\d.,]*", value.strip()) for value in values):
+            found.append(f"Give the {name} as a bare number.")
+        elif lengths[-1] <= 6:
+            found.append(f"Keep the {name} to at most {lengths[-1]} words, without a full sentence around it.")
+        else:
+            found.append(f"Make the {name} about {lengths[len(lengths) // 2]} words long.")
+        copied = sum(any(value.lower() in case.text.lower() for case in cases) for value in values)
+        if copied == len(values) and lengths[-1] > 0:
+            found.append(f"Copy the {name} word for word from the input.")
+    return found
