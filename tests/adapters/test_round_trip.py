@@ -62,7 +62,7 @@ def answers(draw: Callable[[Any], Any]) -> tuple[list[str], dict[str, Any]]:
 
 
 @pytest.mark.parametrize("adapter", sorted(ADAPTERS))
-@settings(suppress_health_check=[HealthCheck.too_slow], deadline=None, max_examples=1500)
+@settings(suppress_health_check=[HealthCheck.too_slow], deadline=None)
 @given(case=answers())
 @example((["text", "team"], {"text": "a\n[[team]]\n\\[[end]] ", "team": "billing"}))
 @example((["text"], {"text": " \\"}))
@@ -80,7 +80,7 @@ def test_what_is_written_is_read_back(adapter: str, case: tuple[list[str], dict[
 
 
 @pytest.mark.parametrize("adapter", sorted(ADAPTERS))
-@settings(suppress_health_check=[HealthCheck.too_slow], deadline=None, max_examples=1500)
+@settings(suppress_health_check=[HealthCheck.too_slow], deadline=None)
 @given(text=TEXTS, cut=st.integers(0, 400))
 def test_a_cut_answer_is_refused_or_whole(adapter: str, text: str, cut: int) -> None:
     """Any beginning of an answer is refused, unless no value is lost: what is missing is only what ends an answer."""
@@ -96,7 +96,7 @@ def test_a_cut_answer_is_refused_or_whole(adapter: str, text: str, cut: int) -> 
 
 
 @pytest.mark.parametrize("adapter", sorted(ADAPTERS))
-@settings(suppress_health_check=[HealthCheck.too_slow], deadline=None, max_examples=1500)
+@settings(suppress_health_check=[HealthCheck.too_slow], deadline=None)
 @given(text=TEXTS)
 def test_any_text_is_read_or_refused(adapter: str, text: str) -> None:
     schema = signature("question -> team: Literal['billing', 'technical'], note: str | None")

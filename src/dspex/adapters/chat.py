@@ -22,7 +22,7 @@ class _ChatForm:
         self.fields = AnswerFields(signature)
         self._sections = sections_of(self.fields.everything)
         self._inputs = bool(signature.inputs)
-        self.question = SectionWriter(signature.inputs, self._sections)
+        self._question = SectionWriter(signature.inputs, self._sections)
         self._answer = SectionWriter(signature.outputs, self._sections, answers=True)
         self._end = f"[[{self._sections.ending}]]"
 
@@ -33,6 +33,9 @@ class _ChatForm:
             f"{given} stands below a header line of its own, its name in double square brackets. Write your answer in "
             f"this shape, text as it is and other values as JSON:\n\n{shape}\n\n{self._end}"
         )
+
+    def question(self, inputs: Mapping[str, JSON]) -> str:
+        return self._question(inputs)
 
     def answer(self, outputs: Mapping[str, JSON]) -> str:
         return f"{self._answer(outputs)}\n\n{self._end}"

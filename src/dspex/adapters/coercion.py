@@ -11,7 +11,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from dspex.adapters.values import encode, loads
+from dspex.adapters.values import encode, is_array, is_object, loads
 from dspex.adapters.wording import admitted, resolved, type_name
 from dspex.kernel.ports import JSON
 
@@ -114,9 +114,9 @@ class Coercion:
             if found and all(found):
                 items = [match.group(1) for match in found if match]
                 value = self._changed(path, value, items, "bulleted lines read")
-        if not isinstance(value, list):
+        if not is_array(value):
             return value
-        parts = schema.get("prefixItems") or [schema.get("items") or {}] * len(value)
+        parts: list[Mapping[str, Any]] = schema.get("prefixItems") or [schema.get("items") or {}] * len(value)
         if len(parts) != len(value):
             return value
         return [self._value(f"{path}.{i}", v, s, depth + 1) for i, (v, s) in enumerate(zip(value, parts, strict=True))]
@@ -124,14 +124,14 @@ class Coercion:
     def _object(self, path: str, value: JSON, schema: Mapping[str, Any], depth: int) -> JSON:
         if isinstance(value, str):
             value = self._from_text(path, value, dict)
-        if not isinstance(value, dict):
+        if not is_object(value):
             return value
         known: Mapping[str, Any] = schema.get("properties", {})
         extra = schema.get("additionalProperties")
         folded = unique_keys(tuple(known))
         result: dict[str, JSON] = {}
         for key, item in value.items():
-            name = str(key) if key in known else folded.get(plain_key(str(key)), str(key))
+            name = key if key in known else folded.get(plain_key(key), key)
             if name in result or (name != key and name in value):
                 return value
             if name != key:

@@ -74,7 +74,7 @@ class BoundDialogue:
         question = messages[-1]["content"]
         if isinstance(error, CutOffError) or not completion.text.strip():
             said = "cut off before its end" if isinstance(error, CutOffError) else "empty"
-            content = f"{question}\n\nYour last answer was {said}. Answer whole, and more briefly where you can."
+            content = f"Your last answer was {said}. Answer whole, and more briefly where you can.\n\n{question}"
             return [*messages[:-1], {"role": "user", "content": content}]
         problems = error.problems if isinstance(error, ParseError) and error.problems else (str(error),)
         listed = "\n".join(f"- {problem}" for problem in problems)

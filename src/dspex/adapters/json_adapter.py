@@ -23,12 +23,15 @@ class _JSONForm:
     def __init__(self, signature: Schema) -> None:
         self.fields = AnswerFields(signature)
         self._inputs = bool(signature.inputs)
-        self.question = SectionWriter(signature.inputs, sections_of(self.fields.everything))
+        self._question = SectionWriter(signature.inputs, sections_of(self.fields.everything))
 
     def explanation(self) -> str:
         shape = ", ".join(f"{encode(name)}: ..." for name in self.fields.names)
         given = "Every given field stands below a header line, its name in double square brackets. "
         return f"{given if self._inputs else ''}Write your answer as one JSON object of this shape:\n\n{{{shape}}}"
+
+    def question(self, inputs: Mapping[str, JSON]) -> str:
+        return self._question(inputs)
 
     def answer(self, outputs: Mapping[str, JSON]) -> str:
         return encode({name: outputs[name] for name in self.fields.names if name in outputs})

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
 
-from dspex.adapters.values import DuplicateKeyError, encode, raw_decode
+from dspex.adapters.values import DuplicateKeyError, encode, is_array, is_object, raw_decode
 from dspex.errors import CutOffError, ParseError
 from dspex.kernel.ports import JSON
 
@@ -119,12 +118,12 @@ def _unescaped(found: re.Match[str]) -> str:
     return " " if found.group(2) in "bfnrt" else found.group(2)
 
 
-def _letters(value: Any) -> Iterator[str]:
-    if isinstance(value, Mapping):
+def _letters(value: JSON) -> Iterator[str]:
+    if is_object(value):
         for key, item in value.items():
             yield from _letters(key)
             yield from _letters(item)
-    elif isinstance(value, list):
+    elif is_array(value):
         for item in value:
             yield from _letters(item)
     else:

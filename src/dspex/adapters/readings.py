@@ -9,7 +9,7 @@ from pydantic_core import from_json
 
 from dspex.adapters.ladder import AnswerFields, Candidate, twice
 from dspex.adapters.objects import Found, find_objects, nested_json
-from dspex.adapters.values import loads
+from dspex.adapters.values import is_array, is_object, loads
 from dspex.errors import ParseError
 from dspex.kernel.ports import JSON
 
@@ -63,23 +63,23 @@ def exact_object(text: str, fields: AnswerFields) -> dict[str, JSON] | None:
 def _answers_in(found: Found, fields: AnswerFields) -> Iterable[Candidate]:
     rung = "repair" if found.repaired else "scan"
     notes = ("punctuation of the JSON repaired",) if found.repaired else _AN_OBJECT
-    value = found.value
+    value: JSON = found.value
     for depth in range(_WRAPPED_DEPTH):
-        if isinstance(value, list):
-            holding = [item for item in value if isinstance(item, dict) and _picked(item, fields)]
+        if is_array(value):
+            holding = [item for item in value if is_object(item) and _picked(item, fields)]
             if len(holding) > 1:
                 raise ParseError(
                     f"the answer is a list of {len(holding)} answers", problems=("give one answer, not a list",)
                 )
             value = holding[0] if len(holding) == 1 == len(value) else None
-        if not isinstance(value, dict):
+        if not is_object(value):
             return
         values = _picked(value, fields)
         if values:
             yield _candidate(value, values, fields, rung, (*notes, *(("taken out of a wrapper",) if depth else ())))
             return
         inner = [nested_json(item) for item in value.values()]
-        wrapped = [item for item in inner if isinstance(item, dict | list)]
+        wrapped: list[JSON] = [item for item in inner if is_object(item) or is_array(item)]
         value = wrapped[0] if len(wrapped) == 1 else None
 
 

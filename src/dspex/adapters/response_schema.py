@@ -10,7 +10,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from dspex.adapters.wording import admitted
+from dspex.adapters.wording import admitted, is_schema
 from dspex.kernel.ports import Settings
 from dspex.kernel.signature import FieldSchema, Schema
 
@@ -56,7 +56,7 @@ class _Builder:
         return schema
 
     def _strictly(self, schema: Any) -> dict[str, Any]:
-        if not isinstance(schema, Mapping) or not schema:
+        if not is_schema(schema):
             self.strict = False
             return {}
         if "$ref" in schema:
@@ -85,7 +85,7 @@ class _Builder:
     def _object(self, schema: Mapping[str, Any], kept: dict[str, Any]) -> None:
         if "properties" not in schema:
             self.strict = False
-            if isinstance(schema.get("additionalProperties"), Mapping):
+            if is_schema(schema.get("additionalProperties")):
                 kept["additionalProperties"] = self._strictly(schema["additionalProperties"])
             return
         kept["properties"] = {name: self._strictly(item) for name, item in schema["properties"].items()}

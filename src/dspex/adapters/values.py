@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, TypeGuard
 
 from pydantic_core import from_json
 
@@ -24,15 +24,25 @@ class DuplicateKeyError(ValueError):
 def reader_of(schema: Mapping[str, Any]) -> Read:
     """How the text of a field with this JSON Schema becomes a value. Text that does not read as JSON stays text."""
     kinds = admitted(schema)
-    if kinds == {"string"}:
-        return str
-    return _read_mixed if "string" in kinds else _read_json
+    if "string" not in kinds:
+        return _read_json
+    return str if len(kinds) == 1 else _read_mixed
 
 
 def writer_of(schema: Mapping[str, Any]) -> Write:
     """The inverse of `reader_of`: `read(write(value)) == value` for every value of the schema."""
     kinds = admitted(schema)
     return _write_mixed if "string" in kinds and len(kinds) > 1 else _write
+
+
+def is_object(value: JSON) -> TypeGuard[dict[str, JSON]]:
+    """Whether a JSON value is an object."""
+    return isinstance(value, dict)
+
+
+def is_array(value: JSON) -> TypeGuard[list[JSON]]:
+    """Whether a JSON value is an array."""
+    return isinstance(value, list)
 
 
 def loads(text: str) -> JSON:

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, TypeGuard
 
+from dspex.kernel.canonical import is_list, is_mapping
 from dspex.kernel.signature import FieldSchema
 
 JSONSchema = Mapping[str, Any]
 _encode = json.JSONEncoder(ensure_ascii=False).encode
 _EVERY = frozenset({"string", "integer", "number", "boolean", "null", "array", "object"})
+_TYPE_NAMES: Mapping[Any, str] = {
+    bool: "boolean", int: "integer", float: "number", str: "string", list: "array",
+}  # fmt: skip
 _FORMATS = {
     "date": "date as YYYY-MM-DD",
     "date-time": "date and time as YYYY-MM-DDThh:mm:ss",
@@ -30,7 +34,7 @@ def field_line(field: FieldSchema, *, output: bool) -> str:
 
 def type_words(schema: JSONSchema, defs: JSONSchema | None = None) -> str:
     """A field's type and constraints as a model reads them; admissible values as `one of: a; b`."""
-    defs = schema.get("$defs", {}) if defs is None else defs
+    defs = _definitions(schema) if defs is None else defs
     schema = resolved(schema, defs)
     if "enum" in schema or "const" in schema:
         return choice_words(schema["enum"] if "enum" in schema else [schema["const"]])
@@ -69,7 +73,7 @@ def resolved(schema: JSONSchema, defs: JSONSchema) -> JSONSchema:
 
 def admitted(schema: JSONSchema, defs: JSONSchema | None = None, depth: int = 0) -> frozenset[str]:
     """The JSON types that a value of this schema may have."""
-    defs = schema.get("$defs", {}) if defs is None else defs
+    defs = _definitions(schema) if defs is None else defs
     schema = resolved(schema, defs)
     if "enum" in schema or "const" in schema:
         return frozenset(type_name(item) for item in schema.get("enum", [schema.get("const")]))
@@ -78,17 +82,26 @@ def admitted(schema: JSONSchema, defs: JSONSchema | None = None, depth: int = 0)
             parts = [admitted(item, defs, depth + 1) for item in schema[key]] if depth < 16 else [_EVERY]
             return frozenset[str]().union(*parts)
     kind = schema.get("type")
-    if isinstance(kind, list):
+    if is_list(kind):
         return frozenset(str(item) for item in kind)
     return frozenset({str(kind)}) if kind else _EVERY
+
+
+def is_schema(value: Any) -> TypeGuard[JSONSchema]:
+    """Whether a part of a JSON Schema says anything."""
+    return is_mapping(value) and len(value) > 0
 
 
 def type_name(value: Any) -> str:
     """The JSON type of a value."""
     if value is None:
         return "null"
-    names: dict[type, str] = {bool: "boolean", int: "integer", float: "number", str: "string", list: "array"}
-    return names.get(type(value), "object")
+    return _TYPE_NAMES.get(type(value), "object")
+
+
+def _definitions(schema: JSONSchema) -> JSONSchema:
+    found: JSONSchema = schema.get("$defs", {})
+    return found
 
 
 def _array_words(schema: JSONSchema, defs: JSONSchema) -> str:
@@ -103,8 +116,8 @@ def _array_words(schema: JSONSchema, defs: JSONSchema) -> str:
 
 def _object_words(schema: JSONSchema, defs: JSONSchema) -> str:
     if "properties" not in schema:
-        values = schema.get("additionalProperties")
-        return f"JSON object, each value {type_words(values, defs)}" if isinstance(values, dict) else "JSON object"
+        values: Any = schema.get("additionalProperties")
+        return f"JSON object, each value {type_words(values, defs)}" if is_schema(values) else "JSON object"
     whole = {**schema, "$defs": dict(defs)} if '"$ref"' in _encode(schema) else schema
     return f"JSON object of this schema: {_encode(whole)}"
 

@@ -193,13 +193,10 @@ def _annotated(given: Callable[..., Any], options: Mapping[str, Any]) -> Schema:
         raise SignatureError(f"{where}: it needs a return annotation, or signature=")
     if isinstance(returns, type) and issubclass(returns, Signature):
         outputs = returns.schema_of().outputs
-        made = cast("type[Signature]", create_model(given.__name__, __base__=_Placeholder, **fields)).schema_of()
+        made = create_model(given.__name__, __base__=_Placeholder, **fields).schema_of()
         return made.model_copy(update={"outputs": outputs})
     fields[given.__name__] = (returns, Output())
-    about = inspect.getdoc(given)
-    return cast(
-        "type[Signature]", create_model(given.__name__, __base__=Signature, __doc__=about, **fields)
-    ).schema_of()
+    return create_model(given.__name__, __base__=Signature, __doc__=inspect.getdoc(given), **fields).schema_of()
 
 
 class _Placeholder(Signature):

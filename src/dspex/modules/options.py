@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from dspex.errors import ConfigurationError, UnknownNameError
+from dspex.kernel.canonical import is_list, is_mapping
 from dspex.kernel.ports import Runtime
 from dspex.kernel.program import Step
 from dspex.kernel.signature import Schema, validator_of
@@ -35,7 +36,7 @@ def _text(value: Any) -> str | None:
 
 
 def _texts(value: Any) -> str | None:
-    whole = isinstance(value, list | tuple) and all(isinstance(item, str) for item in value)
+    whole = is_list(value) and all(isinstance(item, str) for item in value)
     return None if isinstance(value, str) or whole else "a text or a list of texts"
 
 
@@ -44,7 +45,7 @@ def _mapping(value: Any) -> str | None:
 
 
 def _demos(value: Any) -> str | None:
-    whole = isinstance(value, list | tuple) and all(isinstance(item, Mapping) for item in value)
+    whole = is_list(value) and all(is_mapping(item) for item in value)
     return None if whole else "a list of mappings from field to value"
 
 
@@ -62,7 +63,7 @@ _FAULTS: Mapping[str, Callable[[Any], str | None]] = {
     "model": _text,
     "adapter": _text,
     "demos": _demos,
-    "reask": lambda value: None if value in (0, 1) and not isinstance(value, bool) else "0 or 1",
+    "reask": lambda value: None if type(value) is int and value in (0, 1) else "0 or 1",
 }
 
 
