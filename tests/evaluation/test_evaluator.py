@@ -437,8 +437,8 @@ def test_summary_and_json() -> None:
 
 
 def test_memory_stays_flat() -> None:
-    """At most 200 bytes stay in memory for each of 100,000 examples, and none of the rows does."""
-    count = 100_000
+    """At most 200 bytes an example stay in memory; a row alone has more."""
+    count = 25_000
 
     async def constant(context: StepContext) -> dict[str, str]:
         return {"team": "billing"}

@@ -16,7 +16,7 @@ from dspex.evaluation.checking import check_all, check_first
 from dspex.evaluation.dataset import Dataset, examples_of
 from dspex.evaluation.progress import OnProgress, Reporter, display_for
 from dspex.evaluation.result import Evaluation, summed
-from dspex.evaluation.rows import FORMAT, RowFile, keep_scored, read_header
+from dspex.evaluation.rows import FORMAT, RowFile, holds_rows, keep_scored, read_header
 from dspex.evaluation.scoring import ReadyMetric, as_metric
 from dspex.evaluation.tally import Tally, key_of
 from dspex.kernel.execution import prepare
@@ -206,10 +206,12 @@ class _Work:
 
     def _opened(self, data: Iterable[Any]) -> RowFile:
         resume, sink = self.options.resume, self.options.sink
-        if resume is None or not Path(resume).exists():
-            path = resume or sink
-            return RowFile(None if path is None else Path(path), self.header)
+        if resume is None:
+            return RowFile(None if sink is None else Path(sink), self.header)
         path = Path(resume)
+        if not holds_rows(path):
+            path.unlink(missing_ok=True)
+            return RowFile(path, self.header)
         _check_same(read_header(path), self.header, path)
         known = {_pair_key(item.id, sample) for item in data for sample in range(self.options.samples)}
         for row in keep_scored(path):

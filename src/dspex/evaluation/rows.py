@@ -20,6 +20,7 @@ from dspex.kernel.ports import JSON, NO_USAGE, Usage
 from dspex.kernel.state import Record
 
 FORMAT = 1
+_HEAD = b'{"dspex_evaluation":'
 _BATCH = 256  # rows; a batch is written as one
 _DELAY = 0.05  # seconds a row waits at most for others to be written with it
 _CHUNK = 1 << 16
@@ -82,6 +83,18 @@ class RowFile:
         view = memoryview(data)
         while view:
             view = view[os.write(self._fd, view) :]
+
+
+def holds_rows(path: Path) -> bool:
+    """Whether there is anything to carry on with: false for no file, and for one killed before its first line."""
+    try:
+        with path.open("rb") as file:
+            head = file.readline(_CHUNK)
+    except FileNotFoundError:
+        return False
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read: {error.strerror}") from error
+    return head.endswith(b"\n") or not _HEAD.startswith(head[: len(_HEAD)])
 
 
 def read_header(path: Path) -> dict[str, JSON]:
