@@ -9,10 +9,11 @@ counts as a remaining field. The key is a version byte and the first 19 bytes of
 
 from __future__ import annotations
 
-import marshal
 from collections.abc import Mapping
 from hashlib import sha256
 from typing import Any
+
+from pydantic_core import PydanticSerializationError, to_json
 
 from dspex.kernel.canonical import canonical
 from dspex.kernel.ports import JSON, Message, Request
@@ -55,10 +56,13 @@ def _head(model: str, settings: Mapping[str, JSON]) -> str:
 
 
 def _imprint(settings: Mapping[str, JSON]) -> bytes:
-    # Looks the canonical text up by content, types included, and much quicker than JSON could: settings are the same
-    # few for thousands of calls, but nobody promises that they are the same object, or that it does not change. Order
-    # of keys shows in it, so equal settings may be written twice, to the same text. It never leaves this process.
-    return marshal.dumps({**settings}, 2)
+    # Looks the canonical text up by content, and quicker than writing it: settings are the same few for thousands of
+    # calls, but nobody promises that they are the same object, or that it does not change. Order of keys shows in it,
+    # so equal settings may be written twice, to the same text. It never leaves this process.
+    try:
+        return to_json({**settings}, inf_nan_mode="constants")
+    except PydanticSerializationError:  # half a surrogate pair
+        return canonical({**settings}).encode("utf-8", "surrogatepass")
 
 
 def _remember(memory: dict[Any, str], key: Any, text: str) -> str:
