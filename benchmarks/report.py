@@ -128,8 +128,8 @@ The goals were set on a machine where it took about 48."""
 Written by `make bench`; do not edit. {found.when}, {found.machine}, Python {found.python};
 {versions}.
 
-Both libraries were measured in one run of {minutes:.0f} minutes, turn by turn, each measurement in a process of its own;
-a figure is the median of {found.rounds} or more, of one where this page says so.{speed}
+Both libraries were measured in one run of {minutes:.0f} minutes, turn by turn, each measurement in a process of its
+own; a figure is the median of {found.rounds} or more, of one where this page says so.{speed}
 
 Everything is measured through public names, with retries, the limiter, the history, the accounting of tokens and an
 observer of events on. The model is a mock that answers at once, or after a set time: what is measured is what the
