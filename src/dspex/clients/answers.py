@@ -73,7 +73,8 @@ def read_answer(reply: Reply, request: Request, reports_cost: bool = False) -> C
         raise RefusedError(f"the provider declined to answer: {_short(message.get('refusal') or reason)}", billed=True)
     if reason == "error":
         raise ServerError(f"the server broke off its answer: {_short(choice.get('error') or reason)}", billed=True)
-    calls: list[dict[str, Any]] = message.get("tool_calls") or []
+    calls = message.get("tool_calls")
+    calls = [call for call in calls if _object(call)] if _is_list(calls) else []
     text = _text(message.get("content"))
     if text is None and not calls and FINISH.get(str(reason)) != "length":
         raise _cut_off("its message has no content", reply)
@@ -132,7 +133,7 @@ def _limited(code: str, shown: str, reply: Reply) -> LMError:
 def _document(reply: Reply) -> dict[str, Any]:
     try:
         data: Any = json.loads(reply.body)
-    except ValueError:  # of JSON or of UTF-8
+    except (ValueError, RecursionError):  # of JSON, of UTF-8, or nested without end
         kind = reply.headers.get("Content-Type", "unknown")
         raise _cut_off(f"it is not JSON (content type {kind})", reply) from None
     found = _object(data)
@@ -175,7 +176,7 @@ def _complaint(reply: Reply) -> tuple[str, str]:
     """The server's code and message, whatever form it gave them."""
     try:
         data: Any = json.loads(reply.body)
-    except ValueError:
+    except (ValueError, RecursionError):
         data = None
     whole = _object(_first(data) or data) or {}
     error = _object(whole.get("error", whole))

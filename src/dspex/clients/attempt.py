@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from dspex.clients.budget import most
 from dspex.clients.limiter import Limiter
 from dspex.clients.prices import Prices
 from dspex.clients.retry import Call
 from dspex.errors import LMError
-from dspex.kernel.ports import BudgetAccount, Completion, Request, Reservation
+from dspex.kernel.ports import BudgetAccount, Completion, Request, Reservation, Usage
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +36,7 @@ class Attempt:
             else:
                 completion = await call(request)
             if completion.usage.usd is None:
-                return replace(completion, usage=prices.priced(request.model, completion.usage))
+                return _priced(completion, prices.priced(request.model, completion.usage))
             return completion
 
         async def unaccounted(request: Request) -> Completion:
@@ -60,6 +60,13 @@ class Attempt:
             return completion
 
         return unaccounted if account is None else accounted
+
+
+def _priced(completion: Completion, usage: Usage) -> Completion:
+    # As dataclasses.replace would, several times quicker.
+    return Completion(
+        completion.text, completion.finish_reason, usage, completion.model, completion.tool_calls, completion.cached
+    )
 
 
 def _conclude(account: BudgetAccount, reservation: Reservation, error: BaseException, sent: bool) -> None:

@@ -86,18 +86,17 @@ class Account:
         self._measured = budget.tokens is not None or budget.usd is not None
         self._lock = RLock()
         self._waiting: list[Waiter] = []
-        self._before = spent
         self._used = Tally(spent.calls, spent.input_tokens + spent.output_tokens, spent.usd or 0.0)
         self._held = Tally()
-        self._answered, self._retries, self._priced = 0, 0, True
+        self._cached = spent.cached_calls
+        self._answered, self._retries, self._priced = spent.output_tokens, spent.retries, spent.usd is not None
 
     def balance(self) -> Balance:
         """What is spent, reserved and left now."""
         with self._lock:
             used, held = self._used, self._held
-            answered = self._before.output_tokens + self._answered
-            usd = used.usd if self._priced and self._before.usd is not None else None
-            spent = Usage(used.calls, used.tokens - answered, answered, usd, self._before.cached_calls, self._retries)
+            asked, usd = used.tokens - self._answered, used.usd if self._priced else None
+            spent = Usage(used.calls, asked, self._answered, usd, self._cached, self._retries)
             reserved = Reservation(held.calls, held.tokens, held.usd)
             return Balance(self.budget, spent, reserved, self._clock() - self._start)
 

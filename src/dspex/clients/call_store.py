@@ -122,22 +122,27 @@ def _prepare(path: Path) -> None:
     """Make the file one of ours, or see that it is. Processes that start together take turns."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with closing(_connect(path)) as connection:
+        _check(path, connection)
         _patiently(partial(connection.execute, "PRAGMA journal_mode = WAL"))
         connection.execute("BEGIN IMMEDIATE")
-        (application,) = connection.execute("PRAGMA application_id").fetchone()
-        (version,) = connection.execute("PRAGMA user_version").fetchone()
-        (tables,) = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
-        if application != APPLICATION and tables:
-            raise ConfigurationError(f"call store {path}: it is a SQLite file of something else; name another path")
-        if version > FORMAT:
-            raise ConfigurationError(
-                f"call store {path}: written by a newer DSPEx (format {version}, this one reads {FORMAT}); "
-                "upgrade DSPEx, or name another path"
-            )
+        _check(path, connection)
         connection.execute(_TABLE)
         connection.execute(f"PRAGMA application_id = {APPLICATION}")
         connection.execute(f"PRAGMA user_version = {FORMAT}")
         connection.execute("COMMIT")
+
+
+def _check(path: Path, connection: sqlite3.Connection) -> None:
+    (application,) = connection.execute("PRAGMA application_id").fetchone()
+    (version,) = connection.execute("PRAGMA user_version").fetchone()
+    (tables,) = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
+    if application != APPLICATION and tables:
+        raise ConfigurationError(f"call store {path}: it is a SQLite file of something else; name another path")
+    if version > FORMAT:
+        raise ConfigurationError(
+            f"call store {path}: written by a newer DSPEx (format {version}, this one reads {FORMAT}); "
+            "upgrade DSPEx, or name another path"
+        )
 
 
 def _connect(path: Path) -> sqlite3.Connection:

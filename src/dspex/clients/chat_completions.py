@@ -7,6 +7,8 @@ import json
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from pydantic_core import PydanticSerializationError, to_json
+
 from dspex.clients.answers import read_answer, read_failure
 from dspex.clients.providers import Provider, find_key, ignored_settings
 from dspex.errors import AuthenticationError, LMError
@@ -85,7 +87,10 @@ class ChatCompletions:
                 body.update(value)
             elif key not in ignored:
                 body[key] = value
-        return _encode(body).encode("utf-8", "surrogatepass")
+        try:
+            return to_json(body)
+        except PydanticSerializationError:  # half a surrogate pair, or what is no JSON and raises here as well
+            return _encode(body).encode("utf-8", "surrogatepass")
 
     def _told(self, error: LMError, request: Request) -> LMError:
         """The same error, saying who failed and what to do, without the key, whatever the server repeated of it."""

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from dspex.errors import LMError
 from dspex.kernel.ports import Completion, Event, Observer, Request
 
-Call = Callable[[Request], Awaitable[Completion]]
+Call = Callable[[Request], Coroutine[Any, Any, Completion]]
 Sleep = Callable[[float], Awaitable[None]]
 
 
