@@ -51,9 +51,20 @@ def coloured(stream: _Stream) -> bool:
 
 
 def marked(text: str) -> str:
-    """A word difference with its marks in colour: what is gone in red, what is new in green."""
-    gone = re.sub(r"\[-.*?-\]", lambda found: paint(found.group(), "red"), text, flags=re.DOTALL)
-    return re.sub(r"\{\+.*?\+\}", lambda found: paint(found.group(), "green"), gone, flags=re.DOTALL)
+    """A word difference with its marks in colour, line by line: what is gone in red, what is new in green.
+
+    The text may be cut anywhere: a mark that is not closed ends with it.
+    """
+    if not coloured(sys.stdout):
+        return text
+    colour, parts = "", list[str]()
+    for piece in re.split(r"(\[-|-\]|\{\+|\+\}|\n)", text):
+        if piece in ("[-", "{+"):
+            colour = "red" if piece == "[-" else "green"
+        parts.append(paint(piece, colour) if colour and piece.strip() else piece)
+        if piece in ("-]", "+}"):
+            colour = ""
+    return "".join(parts)
 
 
 def width() -> int:
@@ -71,13 +82,18 @@ def columns(rows: Sequence[Sequence[str]], indent: str = "  ") -> str:
     """Rows as aligned columns; the last one is cut to the width of the terminal."""
     if not rows:
         return ""
-    widths = [max(len(row[index]) for row in rows) for index in range(len(rows[0]) - 1)]
+    widths = [max(_seen(row[index]) for row in rows) for index in range(len(rows[0]) - 1)]
     left = len(indent) + sum(widths) + 2 * len(widths)
     lines: list[str] = []
     for row in rows:
-        cells = [cell.ljust(size) for cell, size in zip(row, widths, strict=False)]
+        cells = [cell + " " * (size - _seen(cell)) for cell, size in zip(row, widths, strict=False)]
         lines.append((indent + "  ".join([*cells, shortened(row[-1], max(width() - left, 24))])).rstrip())
     return "\n".join(lines)
+
+
+def _seen(cell: str) -> int:
+    """Columns that a cell takes; colours take none."""
+    return len(re.sub(r"\x1b\[\d*m", "", cell))
 
 
 def dollars(usd: float | None) -> str:

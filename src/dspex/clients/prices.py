@@ -88,6 +88,11 @@ class Prices:
         usd = price.usd(usage.input_tokens, usage.output_tokens)
         return Usage(usage.calls, usage.input_tokens, usage.output_tokens, usd, usage.cached_calls, usage.retries)
 
+    def listed(self) -> dict[str, Price]:
+        """Every model with a price of its own: the table's, with the user's over them."""
+        table = {name: Price(input=price[0], output=price[1]) for name, price in _LIST_PRICES.items()}
+        return {**table, **self._overrides}
+
     def _look_up(self, model: str) -> Price | None:
         general = _SNAPSHOT.sub("", model)
         for name in (model, general):
