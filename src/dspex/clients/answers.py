@@ -9,6 +9,8 @@ from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Any, TypeGuard, cast
 
+from pydantic_core import from_json
+
 from dspex.clients.tokens import prompt_tokens, text_tokens
 from dspex.errors import (
     AuthenticationError,
@@ -132,7 +134,7 @@ def _limited(code: str, shown: str, reply: Reply) -> LMError:
 
 def _document(reply: Reply) -> dict[str, Any]:
     try:
-        data: Any = json.loads(reply.body)
+        data = _read(reply.body)
     except (ValueError, RecursionError):  # of JSON, of UTF-8, or nested without end
         kind = reply.headers.get("Content-Type", "unknown")
         raise _cut_off(f"it is not JSON (content type {kind})", reply) from None
@@ -140,6 +142,13 @@ def _document(reply: Reply) -> dict[str, Any]:
     if found is None:
         raise _cut_off("it is not a JSON object", reply)
     return found
+
+
+def _read(body: bytes) -> Any:
+    try:
+        return from_json(body)
+    except ValueError:  # no JSON, or what only the slower reader takes: half a surrogate pair
+        return json.loads(body)
 
 
 def _cut_off(what: str, reply: Reply) -> ServerError:
