@@ -68,7 +68,7 @@ def resolve(name: str) -> Callable[..., Any]:
     if name not in _functions:
         raise ConfigurationError(
             f"function {name!r} is not registered when its module is imported{suggestion(name, _functions)}; "
-            "decorate it there with @dspex.function, @dspex.call or @dspex.registered"
+            "make its step (dspex.function, dspex.call) at the top level of that module"
         )
     return _functions[name]
 
