@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from collections.abc import Iterator, Sequence
 
 from dspex.errors import (
@@ -86,6 +87,7 @@ class Laboratory:
             await asyncio.gather(*workers)
         except BaseException:
             # Those in flight end by themselves and are recorded, unless the search itself is being cancelled.
+            deque(source, maxlen=0)
             await asyncio.gather(*workers, return_exceptions=True)
             raise
         finally:
@@ -99,7 +101,7 @@ class Laboratory:
             await self.ledger.record(_row(pair, self.round, assessment))
             if assessment.score is None:
                 failed[pair] = assessment.error_kind or "exception"
-                self._judge_failure(source, assessment)
+                self._judge_failure(assessment)
             else:
                 self._in_a_row = 0
             if number % 32 == 0:
@@ -110,8 +112,8 @@ class Laboratory:
         program = self.problem.program_by_id(candidate, self.ledger.candidates[candidate].values)
         return await assess(program, self.problem.examples[example], self._metric, self.runtime, sample)
 
-    def _judge_failure(self, source: Iterator[Pair], assessment: Assessment) -> None:
-        """Raise where going on makes no sense, and let the other workers find nothing left to do."""
+    def _judge_failure(self, assessment: Assessment) -> None:
+        """Raise where going on makes no sense."""
         kind, text = assessment.error_kind or "", assessment.error or ""
         error: Exception | None = None
         if kind == "budget":
@@ -123,8 +125,6 @@ class Laboratory:
             if self._in_a_row >= self._outage or kind == "outage":
                 error = OutageError(f"{self._in_a_row} evaluations in a row failed; the last: {text}")
         if error is not None:
-            for _ in source:
-                pass
             raise error
 
 

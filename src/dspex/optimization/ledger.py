@@ -23,6 +23,8 @@ class MemoryLedger:
         self._scores: dict[str, dict[tuple[str, int], float]] = {}
         self._failures: dict[Pair, list[Evaluation]] = {}
         self._usage = NO_USAGE
+        self._settled = NO_USAGE
+        self._unsettled: dict[int, Usage] = {}
         self._evaluated = 0
         self.events: list[Event] = []
 
@@ -45,6 +47,10 @@ class MemoryLedger:
     @property
     def usage(self) -> Usage:
         return self._usage
+
+    @property
+    def settled(self) -> Usage:
+        return self._settled
 
     def scores(self, candidate: str) -> Mapping[tuple[str, int], float]:
         return self._scores.get(candidate, _NOTHING)
@@ -71,6 +77,7 @@ class MemoryLedger:
     async def record(self, evaluation: Evaluation) -> None:
         pair = evaluation.pair
         self._usage = self._usage + evaluation.usage
+        self._unsettled[evaluation.round] = self._unsettled.get(evaluation.round, NO_USAGE) + evaluation.usage
         self._evaluated += 1
         if evaluation.score is None:
             self._failures.setdefault(pair, []).append(evaluation)
@@ -88,6 +95,7 @@ class MemoryLedger:
             row = self._rows[(candidate, example, sample)]
             if row.score is not None:
                 self._scores.setdefault(candidate, {})[example, sample] = row.score
+        self._settled = self._settled + self._unsettled.pop(number, NO_USAGE) + self._rounds[number].usage
         self._folded += 1
 
     async def log(self, event: Event) -> None:

@@ -139,6 +139,11 @@ class Ledger(Protocol):
         """What these evaluations consumed, and deciding the rounds."""
         ...
 
+    @property
+    def settled(self) -> Usage:
+        """The part of it that belongs to folded rounds: what may be decided on, since it is the same after a kill."""
+        ...
+
     async def read(self, pair: Pair) -> Evaluation | None:
         """The whole row of a scored pair."""
         ...
@@ -216,6 +221,10 @@ class Turn:
     parents: Sequence[Candidate]
     count: int
     rng: Random
+
+    def parent(self) -> Candidate:
+        """A parent, the better ones more often: each about half as often as the one before it."""
+        return self.parents[min(int(self.rng.expovariate(0.7)), len(self.parents) - 1)]
 
 
 class Proposer(Protocol):

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from random import Random
+from typing import Any
 
 from dspex.clients.budget import Budget
 from dspex.errors import ConfigurationError, DataError, VariableError
@@ -39,6 +40,8 @@ class Problem:
     notes: tuple[str, ...] = ()
     """What the report must say about how the splits came about."""
     programs: dict[str, Program] = field(default_factory=dict[str, Program], repr=False)
+    memory: dict[Any, Any] = field(default_factory=dict[Any, Any], repr=False)
+    """What was once computed from the problem alone (a pool of demonstrations), by whoever computed it."""
 
     @property
     def space(self) -> Space:
@@ -48,6 +51,11 @@ class Problem:
     def examples(self) -> Mapping[str, Example]:
         """Every example of every split, by id."""
         return {item.id: item for item in (*self.train, *self.val, *self.confirm)}
+
+    @cached_property
+    def keys(self) -> tuple[tuple[str, int], ...]:
+        """(example, sample) of val in order: the first n are what a rung of n compares."""
+        return tuple((item.id, 0) for item in self.val)
 
     @cached_property
     def seed_id(self) -> str:

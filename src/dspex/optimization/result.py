@@ -107,7 +107,7 @@ class OptimizationResult:
 
 def tried(search: Search) -> tuple[Tried, ...]:
     """Every candidate with a score on val, best believed first."""
-    val = [(item.id, 0) for item in search.problem.val]
+    val = search.problem.keys
     base = search.ledger.scores(search.problem.seed_id)
     found: list[Tried] = []
     for item in search.ledger.candidates.values():

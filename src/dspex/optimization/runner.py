@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import replace
@@ -19,7 +20,7 @@ from dspex.optimization.ledger import MemoryLedger
 from dspex.optimization.ports import Candidate, Ledger, Pair, Round, Search, SearchOptions, Strategy
 from dspex.optimization.problem import MIN_VAL, Problem, pose
 from dspex.optimization.result import OptimizationResult, tried
-from dspex.optimization.spending import Purse, reserved_share
+from dspex.optimization.spending import Purse, price_of, reserved_share
 from dspex.optimization.strategies import strategy_named
 
 DEFAULT_BUDGET = Budget(calls=1000)
@@ -94,20 +95,21 @@ class Runner:
         try:
             if self.ledger.folded == 0:
                 await self._perform(self.ledger.rounds[0])
-            self._lab.runtime = self._purse.open(1 - await self._reserve())
+            reserve = await self._reserve()
+            self._lab.runtime = self._purse.open(1 - reserve)
             while True:
                 while self.ledger.folded < len(self.ledger.rounds):
                     await self._perform(self.ledger.rounds[self.ledger.folded])
                 self._lab.round = len(self.ledger.rounds)
-                decided = await self.strategy.next_round(self._view())
+                decided = await self.strategy.next_round(self._view(await self._affordable()))
                 if isinstance(decided, str):
                     return decided
                 asked, self._lab.asked = self._lab.asked, NO_USAGE
                 await self.ledger.commit(replace(decided, usage=asked))
-        except BudgetExceededError as error:
+        except BudgetExceededError:
             if self.ledger.folded == 0:
                 raise
-            return f"the search's share of the budget is spent ({error})"
+            return "the search's share of the budget is spent"
 
     async def _perform(self, round: Round) -> None:
         """Evaluate a committed round and fold it."""
@@ -119,9 +121,13 @@ class Runner:
 
     async def _reserve(self) -> float:
         """The share kept for the confirmation: a function of round 0, so that resuming finds the same."""
-        rows = [row for pair in self.ledger.rounds[0].pairs if (row := await self.ledger.read(pair)) is not None]
-        seen = sum((row.usage for row in rows), NO_USAGE)
-        return reserved_share(self.problem.budget, seen, len(rows), len(self.problem.confirm), self.options.reserve)
+        price = await price_of(self.ledger, self.ledger.rounds[0].pairs)
+        return reserved_share(self.problem.budget, price, len(self.problem.confirm), self.options.reserve)
+
+    async def _affordable(self) -> float:
+        """Evaluations that the search can still pay for, at the price of the last round: candidates grow."""
+        last = next(item for item in reversed(self.ledger.rounds[: self.ledger.folded]) if item.pairs)
+        return self._purse.affordable(await price_of(self.ledger, last.pairs), self.ledger.settled)
 
     async def _confirm(self, stopped: str) -> tuple[Verdict | None, Candidate | None]:
         """The winner against the seed program on the confirm split, once."""
@@ -130,7 +136,7 @@ class Runner:
             finalists = self.strategy.finalists(self._view())
             if not finalists.best_first:
                 return None, None
-            size = min(len(self.problem.confirm), int(min(self._purse.affordable(self.ledger) // 2, 1e9)))
+            size = await self._confirmable(finalists.best_first[0])
             if size < MIN_VAL:
                 self._notes.append(f"the budget left pays for {size} confirmations; at least {MIN_VAL} are needed")
                 return None, self.ledger.candidates[finalists.best_first[0]]
@@ -153,14 +159,29 @@ class Runner:
         val, confirm = (self._gain(winner.id, split) for split in (self.problem.val, self.problem.confirm))
         return confirmed(val, confirm, round.memo["contenders"], self.problem.seed), winner
 
+    async def _confirmable(self, winner: str) -> int:
+        """How many confirm examples the budget pays for, at the price of both programs on val.
+
+        Where a round was abandoned, how much of it was bought depends on what finished first, so only the reserve
+        counts: the size must not.
+        """
+        price: dict[str, float] = {}
+        for who in (self.problem.seed_id, winner):
+            for name, cost in (await price_of(self.ledger, [(who, *key) for key in self.problem.keys])).items():
+                price[name] = price.get(name, 0.0) + cost
+        abandoned = self.ledger.folded < len(self.ledger.rounds)
+        spent = self._purse.reserved(await self._reserve()) if abandoned else self._purse.spent
+        found = self._purse.affordable(price, spent)
+        return int(min(found, len(self.problem.confirm)))
+
     def _confirming(self) -> bool:
         return bool(self.ledger.rounds) and self.ledger.rounds[-1].purpose == "confirmation"
 
-    def _view(self) -> Search:
+    def _view(self, affordable: float = math.inf) -> Search:
         number = self.ledger.folded
         decided = [item for item in self.ledger.rounds[:number] if item.purpose == "search"]
         memo = decided[-1].memo if decided else None
-        return Search(self.problem, self.ledger, self._lab, number, memo, self._purse.affordable(self.ledger))
+        return Search(self.problem, self.ledger, self._lab, number, memo, affordable)
 
     def _gain(self, winner: str, split: Iterable[Example]) -> Gain:
         ours, theirs = self.ledger.scores(winner), self.ledger.scores(self.problem.seed_id)
@@ -171,9 +192,8 @@ class Runner:
         """Where the search is, for whoever watches."""
         search = self._view()
         leader = self.strategy.leader(search)
-        known = [(item.id, 0) for item in self.problem.val]
         scores = self.ledger.scores(leader)
-        found = [scores[key] for key in known if key in scores]
+        found = [scores[key] for key in self.problem.keys if key in scores]
         return {
             "candidates": len(self.ledger.candidates),
             "leader": leader,
@@ -201,7 +221,10 @@ class Runner:
             stopped=stopped,
             winner=won,
             verdict=verdict,
-            usage=self._purse.spent,
+            # The account sees attempts; what was sent again or answered from memory is in the rows alone.
+            usage=replace(
+                self._purse.spent, retries=self.ledger.usage.retries, cached_calls=self.ledger.usage.cached_calls
+            ),
             proposing=sum((item.usage for item in self.ledger.rounds), NO_USAGE),
             seconds=seconds,
             rounds=len(self.ledger.rounds),

@@ -8,10 +8,18 @@ import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from heapq import heapify, heappop, heappush
+from operator import eq
 from random import Random
 
+from dspex.kernel.canonical import canonical
 from dspex.kernel.ports import JSON
+from dspex.optimization.stages import Worked
 
+FAINT = 0.03
+"""Likeness below this is none."""
+ELIGIBLE, FEW = 0.6, 12
+"""The share of a pool that a set is chosen from, and the size below which it is all of it."""
 _WORD = re.compile(r"\w+")
 
 
@@ -20,30 +28,30 @@ class Pool:
     """Worked examples and how well each stands for each other: the cosine of their inputs' words (rare words count
     more), times the share of outputs they have in common."""
 
-    items: tuple[Mapping[str, JSON], ...]
-    likeness: tuple[tuple[float, ...], ...]
-    """`likeness[i][j]` in 0..1."""
+    items: tuple[Worked, ...]
+    near: tuple[tuple[tuple[int, float], ...], ...]
+    """For each item, (index, likeness in 0..1) of those it stands for, itself among them."""
 
 
-def pool_of(items: Sequence[Mapping[str, JSON]], inputs: Sequence[str], outputs: Sequence[str]) -> Pool:
+def pool_of(items: Sequence[Worked], inputs: Sequence[str], outputs: Sequence[str]) -> Pool:
     """A pool of demonstrations with these fields. Quadratic in their number: give at most a few hundred."""
-    bags = [Counter(_words(item, inputs)) for item in items]
+    rows = [item.values for item in items]
+    bags = [set(_words(item, inputs)) for item in rows]
     rarity = Counter(word for bag in bags for word in bag)
-    vectors = [{word: math.log(1 + len(items) / rarity[word]) for word in bag} for bag in bags]
-    norms = [math.sqrt(sum(weight * weight for weight in vector.values())) or 1.0 for vector in vectors]
-    telling = [name for name in outputs if _tells(items, name)]
-    answers = [[json.dumps(item.get(name), sort_keys=True) for name in telling] for item in items]
-    rows: list[list[float]] = [[0.0] * len(items) for _ in items]
-    for i, vector in enumerate(vectors):
-        rows[i][i] = 1.0
+    weights = {word: math.log(1 + len(items) / count) ** 2 for word, count in rarity.items()}
+    norms = [math.sqrt(sum(map(weights.__getitem__, bag))) or 1.0 for bag in bags]
+    telling = [name for name in outputs if _tells(rows, name)]
+    answers = [[canonical(item.get(name)) for name in telling] for item in rows]
+    near: list[list[tuple[int, float]]] = [[(index, 1.0)] for index in range(len(items))]
+    for i, bag in enumerate(bags):
         for j in range(i):
-            other = vectors[j]
-            small, large = (vector, other) if len(vector) < len(other) else (other, vector)
-            dot = sum(weight * large[word] for word, weight in small.items() if word in large)
-            if dot and telling:
-                dot *= sum(a == b for a, b in zip(answers[i], answers[j], strict=True)) / len(telling)
-            rows[i][j] = rows[j][i] = dot / (norms[i] * norms[j])
-    return Pool(tuple(items), tuple(map(tuple, rows)))
+            agreed = sum(map(eq, answers[i], answers[j])) / len(telling) if telling else 1.0
+            shared = bag & bags[j] if agreed else ()
+            likeness = agreed * sum(map(weights.__getitem__, shared)) / (norms[i] * norms[j])
+            if likeness > FAINT:
+                near[i].append((j, likeness))
+                near[j].append((i, likeness))
+    return Pool(tuple(items), tuple(map(tuple, near)))
 
 
 def representatives(
@@ -56,26 +64,36 @@ def representatives(
     """
     count = len(pool.items)
     shaken = [(1.0 if weights is None else weights[i]) * rng.expovariate(1.0) for i in range(count)]
-    best = [max((pool.likeness[i][k] for k in kept), default=0.0) for i in range(count)]
-    taken = list(kept)
-    while len(taken) < min(size, count):
-        eligible = [i for i in range(count) if i not in taken and (rng.random() < 0.6 or count < 12)]
-        if not eligible:
-            continue
-        gains = {i: sum(map(_gain, shaken, pool.likeness[i], best)) for i in eligible}
-        choice = max(eligible, key=lambda i: (gains[i], -i))
-        taken.append(choice)
-        best = [max(a, b) for a, b in zip(best, pool.likeness[choice], strict=True)]
+    best = [0.0] * count
+    taken: list[int] = []
+
+    def gain(index: int) -> float:
+        return sum(shaken[j] * (likeness - best[j]) for j, likeness in pool.near[index] if likeness > best[j])
+
+    def take(index: int) -> None:
+        taken.append(index)
+        for j, likeness in pool.near[index]:
+            best[j] = max(best[j], likeness)
+
+    for index in kept:
+        take(index)
+    eligible = [i for i in range(count) if i not in taken and (count < FEW or rng.random() < ELIGIBLE)]
+    # A gain only falls as more is taken (Minoux 1978): one that is still on top after being renewed is the largest.
+    heap = [(-gain(index), index) for index in eligible]
+    heapify(heap)
+    while heap and len(taken) < size:
+        _, index = heappop(heap)
+        renewed = -gain(index)
+        if heap and (renewed, index) > heap[0]:
+            heappush(heap, (renewed, index))
+        else:
+            take(index)
     return taken
-
-
-def _gain(weight: float, likeness: float, best: float) -> float:
-    return weight * (likeness - best) if likeness > best else 0.0
 
 
 def _tells(items: Sequence[Mapping[str, JSON]], name: str) -> bool:
     """Whether a field has few distinct values: a class rather than a text."""
-    distinct = {json.dumps(item.get(name), sort_keys=True) for item in items}
+    distinct = {canonical(item.get(name)) for item in items}
     return 1 < len(distinct) <= max(2, len(items) // 3)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
 from dspex.clients.attempt import Attempt
@@ -11,7 +12,7 @@ from dspex.clients.prices import Prices
 from dspex.clients.stack import ModelStack
 from dspex.errors import ConfigurationError
 from dspex.kernel.ports import LM, NO_USAGE, Capabilities, Completion, Request, Runtime, Usage
-from dspex.optimization.ports import Ledger
+from dspex.optimization.ports import Ledger, Pair
 
 LIMITS = ("calls", "tokens", "usd")
 _SPARE = 1.2
@@ -43,21 +44,29 @@ class Purse:
     def spent(self) -> Usage:
         return self.account.balance().spent
 
-    def affordable(self, ledger: Ledger) -> float:
-        """How many evaluations at the mean price so far the open share still pays for."""
-        proposing = sum((item.usage for item in ledger.rounds), NO_USAGE)
-        left = self.account.balance().left
-        if left["seconds"] == 0:
-            return 0
+    def affordable(self, price: Mapping[str, float], spent: Usage) -> float:
+        """How many evaluations of this price the open phase pays for, once `spent` is gone."""
         found = math.inf
         for name in LIMITS:
-            amount = left[name]
-            price = (_amount(ledger.usage, name) - _amount(proposing, name)) / max(1, ledger.evaluated)
-            if amount is not None and price > 0:
-                found = min(found, amount / price)
-            elif amount == 0:
-                return 0
-        return found
+            limit = getattr(self.account.budget, name)
+            cost = price.get(name, 0.0)
+            if limit is not None:
+                left = limit - _amount(spent, name)
+                found = min(found, left / cost if left > 0 and cost > 0 else math.inf if left > 0 else 0.0)
+        return 0.0 if self.account.balance().left["seconds"] == 0 else found
+
+    def reserved(self, share: float) -> Usage:
+        """What may count as spent so that `share` of each limit is left."""
+        limits = {name: getattr(self.budget, name) or 0 for name in LIMITS}
+        gone = {name: limit - limit * share for name, limit in limits.items()}
+        return Usage(calls=math.ceil(gone["calls"]), input_tokens=math.ceil(gone["tokens"]), usd=gone["usd"])
+
+
+async def price_of(ledger: Ledger, pairs: Iterable[Pair]) -> dict[str, float]:
+    """The mean that these evaluations consumed, by the limits of a budget; those without a score are left out."""
+    rows = [row for pair in pairs if (row := await ledger.read(pair)) is not None]
+    used = sum((row.usage for row in rows), NO_USAGE)
+    return {name: _amount(used, name) / len(rows) for name in LIMITS} if rows else {}
 
 
 class _Paid:
@@ -77,21 +86,17 @@ class _Paid:
         """Its owner closes the model."""
 
 
-def reserved_share(budget: Budget, seen: Usage, evaluations: int, confirm: int, most: float) -> float:
+def reserved_share(budget: Budget, price: Mapping[str, float], confirm: int, most: float) -> float:
     """The share of the budget to keep for confirming on `confirm` examples, two programs each, in 0..most.
 
-    `seen` is what the first `evaluations` of the seed program consumed; where they were answered from memory their
-    price is unknown, and the whole of `most` is kept.
+    `price` is that of the seed program; where it is 0 or unknown, as when it was answered from memory, all of `most`
+    is kept.
     """
-    if seen.cached_calls or not evaluations:
-        return most
     shares = [0.0]
-    for name in LIMITS:
-        limit = getattr(budget, name)
+    for name, limit in budget.model_dump().items():
         if limit:
-            shares.append(2 * confirm * _SPARE * _amount(seen, name) / evaluations / limit)
-    if budget.seconds is not None:
-        shares.append(most)
+            cost = price.get(name, 0.0)
+            shares.append(2 * confirm * _SPARE * cost / limit if cost > 0 else most)
     return min(most, max(shares))
 
 

@@ -58,14 +58,17 @@ def worked(step: Step, values: Mapping[str, JSON]) -> dict[str, JSON] | None:
     return shown
 
 
-def labelled(step: Step, examples: Sequence[Example]) -> list[dict[str, JSON]]:
-    """Those examples that say all of what `step` takes and gives, as demonstrations."""
-    return [shown for item in examples if (shown := worked(step, item.values)) is not None]
+@dataclass(frozen=True, slots=True)
+class Worked:
+    """The fields of a step with their values, and the example they come from: a demonstration."""
+
+    example: str
+    values: Mapping[str, JSON]
 
 
-def shares(program: Program) -> bool:
-    """Whether one step alone takes what the caller brings and gives what the program gives."""
-    return len(program.pipeline) == 1
+def labelled(step: Step, examples: Sequence[Example]) -> list[Worked]:
+    """Those examples that say all of what `step` takes and gives."""
+    return [Worked(item.id, shown) for item in examples if (shown := worked(step, item.values)) is not None]
 
 
 def transplanted(program: Program, values: Configuration, donor: Configuration) -> dict[str, JSON]:

@@ -131,8 +131,7 @@ class Portfolio:
     def _perfect(search: Search, race: Race, memo: Mapping[str, Any]) -> bool:
         """Whether the incumbent has full marks on all of the top rung: nothing can beat it."""
         scores = search.ledger.scores(memo["race"]["incumbent"])
-        found = [scores.get((item.id, 0), 0.0) for item in search.problem.val[: race.top]]
-        return min(found) >= 1.0
+        return all(scores.get(key, 0.0) >= 1.0 for key in search.problem.keys[: race.top])
 
 
 Share = tuple[Proposer, int]

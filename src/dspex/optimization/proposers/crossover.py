@@ -51,7 +51,7 @@ class Trimming:
     async def propose(self, turn: Turn) -> list[Proposal]:
         found: list[Proposal] = []
         for _ in range(turn.count):
-            parent = turn.parents[min(int(turn.rng.expovariate(0.7)), len(turn.parents) - 1)]
+            parent = turn.parent()
             wanted = holes(turn.search.problem.program, parent.values, "text")
             if not wanted:
                 continue
@@ -67,9 +67,8 @@ class Trimming:
 
 
 def _pair(turn: Turn) -> tuple[Candidate, Candidate]:
-    first = min(int(turn.rng.expovariate(0.7)), len(turn.parents) - 1)
-    second = turn.rng.choice([index for index in range(len(turn.parents)) if index != first])
-    return turn.parents[first], turn.parents[second]
+    one = turn.parent()
+    return one, turn.rng.choice([item for item in turn.parents if item is not one])
 
 
 def _joined(variable: Variable, one: JSON, other: JSON, rng: Random) -> JSON:

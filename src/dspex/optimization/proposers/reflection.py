@@ -62,13 +62,14 @@ class Reflection:
 
 async def _task(turn: Turn, index: int) -> Task | None:
     search, rng = turn.search, turn.rng
-    parent = turn.parents[min(int(rng.expovariate(0.7)), len(turn.parents) - 1)]
+    parent = turn.parent()
     wanted = holes(search.problem.program, parent.values, "text")
     if not wanted:
         return None
     hole = rng.choice(wanted)
     failures = await _failures(search, parent, rng)
-    shown = labelled(hole.step, rng.sample(search.problem.train, min(SHOWN, len(search.problem.train))))
+    chosen = rng.sample(search.problem.train, min(SHOWN, len(search.problem.train)))
+    shown = [item.values for item in labelled(hole.step, chosen)]
     if not failures and not shown:
         return None
     variable = hole.dimension.variable

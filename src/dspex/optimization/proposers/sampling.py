@@ -34,7 +34,7 @@ class LocalSteps:
     async def propose(self, turn: Turn) -> list[Proposal]:
         problem, found = turn.search.problem, list[Proposal]()
         for _ in range(turn.count):
-            parent = turn.parents[min(int(turn.rng.expovariate(0.7)), len(turn.parents) - 1)]
+            parent = turn.parent()
             if near := problem.space.neighbours(parent.values):
                 moved = turn.rng.choice(near)
                 values = transplanted(problem.program, moved, parent.values)

@@ -8,7 +8,7 @@ incumbent.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 
 from dspex.evaluation.statistics import probability_better
 from dspex.kernel.ports import JSON
@@ -27,6 +27,10 @@ class Lane:
     candidate: str
     rung: int
     chance: float = 0.5
+
+    def written(self) -> JSON:
+        """As JSON."""
+        return {"candidate": self.candidate, "rung": self.rung, "chance": self.chance}
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,8 +54,13 @@ class Standing:
 
     def written(self) -> JSON:
         """As JSON."""
-        lanes = {key: [asdict(lane) for lane in getattr(self, key)] for key in ("running", "ready", "waiting")}
-        return {"incumbent": self.incumbent, "topped": list(self.topped), **lanes}
+        return {
+            "incumbent": self.incumbent,
+            "running": [lane.written() for lane in self.running],
+            "ready": [lane.written() for lane in self.ready],
+            "waiting": [lane.written() for lane in self.waiting],
+            "topped": list(self.topped),
+        }
 
 
 @dataclass(frozen=True)
@@ -97,12 +106,16 @@ class Race:
     def room(self, search: Search, memo: JSON) -> int:
         """All of the width, until the budget is needed by those that are under way."""
         standing = Standing.read(memo, search.problem.seed_id)
+        if self._flawless(search, standing.incumbent):
+            return 0
         rungs = self.rungs
         owed = sum(rungs[lane.rung + 1] - rungs[lane.rung] for lane in standing.ready)
         return self.width if search.affordable >= owed + 2 * self.width * rungs[0] else 0
 
     def plan(self, search: Search, memo: JSON, fresh: Sequence[str]) -> Draft:
         standing = Standing.read(memo, search.problem.seed_id)
+        if alone := self._flawless(search, standing.incumbent)[: int(min(search.affordable, self.top))]:
+            return Draft(tuple(alone), memo)
         promoted, queued = self._going_on(standing.ready)
         lanes = [replace(lane, rung=lane.rung + 1) for lane in promoted] + [Lane(item, 0) for item in fresh]
         waiting = sorted(standing.waiting, key=lambda lane: (-lane.chance, lane.candidate))
@@ -142,7 +155,9 @@ class Race:
         believed = {seed: 0.0}
         for item in search.ledger.candidates:
             scores = search.ledger.scores(item)
-            shared = [scores[key] - base[key] for key in self._keys(search, self.top) if key in scores and key in base]
+            shared = [
+                scores[key] - base[key] for key in search.problem.keys[: self.top] if key in scores and key in base
+            ]
             if shared and item != seed:
                 believed[item] = sum(shared) / (len(shared) + PRIOR)
         return sorted(believed, key=lambda item: -believed[item])
@@ -158,7 +173,7 @@ class Race:
 
     def _chance(self, search: Search, challenger: str, other: str, size: int) -> float:
         ours, theirs = search.ledger.scores(challenger), search.ledger.scores(other)
-        shared = [key for key in self._keys(search, size) if key in ours and key in theirs]
+        shared = [key for key in search.problem.keys[:size] if key in ours and key in theirs]
         second, first = [ours[key] for key in shared], [theirs[key] for key in shared]
         return probability_better(first, second, seed=search.problem.seed)
 
@@ -173,14 +188,19 @@ class Race:
         return replace(standing, ready=tuple(ready), waiting=tuple(waiting))
 
     def _pairs(self, search: Search, incumbent: str, lane: Lane) -> list[Pair]:
-        keys = self._keys(search, self.rungs[lane.rung])
+        keys = search.problem.keys[: self.rungs[lane.rung]]
         wanted = [(who, *key) for who in (incumbent, lane.candidate) for key in keys]
         return [pair for pair in wanted if not search.ledger.holds(pair)]
 
+    def _flawless(self, search: Search, incumbent: str) -> list[Pair]:
+        """What is left to ask an incumbent that has made no mistake so far: perhaps there is nothing to gain."""
+        scores = search.ledger.scores(incumbent)
+        keys = search.problem.keys[: self.top]
+        if any(scores.get(key, 1.0) < 1.0 for key in keys):
+            return []
+        return [(incumbent, *key) for key in keys if key not in scores]
+
     def _mean(self, search: Search, candidate: str) -> float:
         scores = search.ledger.scores(candidate)
-        found = [scores[key] for key in self._keys(search, self.top) if key in scores]
+        found = [scores[key] for key in search.problem.keys[: self.top] if key in scores]
         return sum(found) / len(found) if found else 0.0
-
-    def _keys(self, search: Search, size: int) -> list[tuple[str, int]]:
-        return [(item.id, 0) for item in search.problem.val[:size]]

@@ -1,0 +1,391 @@
+"""A search from end to end, on models whose best prompt is known."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from dspex.clients.budget import Budget
+from dspex.errors import (
+    AuthenticationError,
+    BudgetExceededError,
+    ConfigurationError,
+    MetricError,
+    OutageError,
+    ServerError,
+    UnknownNameError,
+    VariableError,
+)
+from dspex.evaluation.metrics import ExactMatch
+from dspex.kernel.ports import Event, Metric, Request, Runtime, Score
+from dspex.kernel.program import Program
+from dspex.kernel.signature import Example
+from dspex.kernel.state import State
+from dspex.kernel.variables import Choice, Demos, Float, Text
+from dspex.optimization.ledger import MemoryLedger
+from dspex.optimization.ports import Evaluation, SearchOptions
+from dspex.optimization.result import OptimizationResult
+from dspex.optimization.runner import optimize
+from tests.optimization.simulators import (
+    HINT,
+    answered,
+    careless,
+    cool,
+    counted,
+    hinted,
+    is_proposal,
+    program,
+    runtime,
+    share,
+    splits,
+    text_in,
+)
+
+Answer = Callable[[Request], str]
+
+
+def searched(given: Program, model: Any, calls: int = 1200, **more: Any) -> OptimizationResult:
+    """The result of a search over the usual splits."""
+    train, val, confirm = more.pop("splits", None) or splits()
+    metric: Metric = more.pop("metric", ExactMatch("label"))
+    ready = model if isinstance(model, Runtime) else runtime(model)
+    more.setdefault("budget", Budget(calls=calls))
+    return asyncio.run(optimize(given, train, val, metric, ready, confirm=confirm, **more))
+
+
+def rows_of(ledger: MemoryLedger) -> list[Any]:
+    """Everything in a ledger that does not depend on the clock."""
+    rows = [replace(item, seconds=0.0) for item in ledger.evaluations()]
+    return [
+        rows,
+        list(ledger.candidates.values()),
+        ledger.rounds,
+        {item: ledger.scores(item) for item in ledger.candidates},
+    ]
+
+
+def test_instructions_that_help_are_found_confirmed_and_shipped() -> None:
+    result = searched(program(instructions=Text()), hinted, strategy="reflection")
+    assert HINT in result.program.values["label.instructions"]
+    assert result.improved
+    assert result.verdict is not None
+    assert result.verdict.rule == "confirmed"
+    assert result.verdict.gain > 0.3
+    assert result.verdict.interval.excludes(0)
+    assert [change.path for change in result.changes] == ["label.instructions"]
+
+
+def test_a_typed_variable_is_searched() -> None:
+    result = searched(program(temperature=Float(0, 1, default=1)), cool, strategy="random")
+    assert result.improved
+    assert abs(result.program.values["label.temperature"] - 0.3) < 0.25
+
+
+def test_auto_searches_every_kind_of_variable() -> None:
+    given = program(instructions=Text(), demos=Demos(3), temperature=Float(0, 1))
+    result = searched(given, hinted, calls=2000)
+    assert result.improved
+    assert {item.operator for item in result.ledger.candidates.values()} >= {
+        "seed", "reflection", "bootstrap", "random", "step", "crossover",
+    }  # fmt: skip
+
+
+def test_the_seed_is_kept_where_there_is_nothing_to_gain() -> None:
+    kept = 0
+    for seed in range(100):
+        result = searched(program(instructions=Text(), temperature=Float(0, 1)), careless, calls=240, seed=seed)
+        kept += not result.improved
+        if not result.improved:
+            assert result.program == result.seed_program
+            assert result.changes == ()
+            assert "the seed program is kept" in result.reason
+    assert kept >= 95
+
+
+@settings(max_examples=25, deadline=None)
+@given(calls=st.integers(8, 400), concurrency=st.integers(1, 40), reask=st.booleans())
+def test_the_budget_is_never_overspent(calls: int, concurrency: int, reask: bool) -> None:
+    def model(request: Request) -> str:
+        # With `reask`, some answers cannot be read, and the step asks again.
+        spoilt = reask and not is_proposal(request) and share(text_in(request)) < 0.2 and len(request.messages) < 3
+        return "no idea" if spoilt else hinted(request)
+
+    counting, seen = counted(model)
+    options = SearchOptions(concurrency=concurrency)
+    try:
+        result = searched(program(instructions=Text(), demos=Demos(2)), counting, calls, options=options)
+        assert result.usage.calls == len(seen)
+    except BudgetExceededError:
+        assert calls < 30
+    assert len(seen) <= calls
+
+
+async def uneven(request: Request) -> str:
+    """The same answers as `hinted`, after a wait that differs from request to request."""
+    for _ in range(int(share(request.messages[-1]["content"]) * 20)):
+        await asyncio.sleep(0)
+    return hinted(request)
+
+
+@pytest.mark.parametrize("calls", [100, 300, 700])
+def test_concurrency_changes_nothing_but_the_time(calls: int) -> None:
+    found: list[Any] = []
+    for concurrency in (1, 16):
+        ledger = MemoryLedger()
+        given = program(instructions=Text(), demos=Demos(2), temperature=Float(0, 1))
+        result = searched(given, uneven, calls, ledger=ledger, options=SearchOptions(concurrency=concurrency), seed=3)
+        found.append((rows_of(ledger), result.to_dict() | {"seconds": 0}))
+    assert found[0] == found[1]
+
+
+@pytest.mark.parametrize("tokens", [20_000, 60_000])
+def test_where_the_price_of_calls_differs_concurrency_changes_nothing_that_counts(tokens: int) -> None:
+    found: list[Any] = []
+    for concurrency in (1, 16):
+        ledger = MemoryLedger()
+        given = program(instructions=Text(), demos=Demos(2), max_tokens=20)
+        options = SearchOptions(concurrency=concurrency, proposer_settings={"max_tokens": 100})
+        result = searched(given, uneven, budget=Budget(tokens=tokens), ledger=ledger, options=options, seed=3)
+        scores = {item: dict(ledger.scores(item)) for item in ledger.candidates}
+        found.append((scores, ledger.rounds, result.program, result.verdict, result.stopped))
+    assert found[0] == found[1]
+
+
+def test_the_same_seed_gives_the_same_and_another_seed_another_search() -> None:
+    ledgers = []
+    for seed in (1, 1, 2):
+        ledgers.append(MemoryLedger())
+        searched(program(instructions=Text(), demos=Demos(2)), hinted, 300, ledger=ledgers[-1], seed=seed)
+    assert rows_of(ledgers[0]) == rows_of(ledgers[1])
+    assert rows_of(ledgers[0]) != rows_of(ledgers[2])
+
+
+class Interrupted(BaseException):
+    """Plays the end of a process."""
+
+
+class Dying(MemoryLedger):
+    """A ledger whose process ends after so many writes; what was written stays."""
+
+    def __init__(self, writes: int) -> None:
+        super().__init__()
+        self.writes = writes
+
+    async def record(self, evaluation: Evaluation) -> None:
+        await super().record(evaluation)
+        self._tick()
+
+    async def commit(self, round: Any) -> None:
+        await super().commit(round)
+        self._tick()
+
+    async def fold(self, number: int) -> None:
+        await super().fold(number)
+        self._tick()
+
+    def _tick(self) -> None:
+        self.writes -= 1
+        if self.writes == 0:
+            raise Interrupted
+
+
+@pytest.mark.parametrize("writes", [1, 5, 9, 10, 11, 30, 60, 90, 120, 150, 180, 210, 240, 265])
+def test_a_search_that_is_carried_on_ends_where_the_uninterrupted_one_does(writes: int) -> None:
+    memory: dict[str, str] = {}
+
+    def remembered(request: Request) -> str:
+        key = (
+            json.dumps([dict(item) for item in request.messages]),
+            json.dumps(dict(request.settings)),
+            request.sample,
+        )
+        return memory.setdefault(key, hinted(request))
+
+    given = program(instructions=Text(), demos=Demos(2))
+    options = SearchOptions(concurrency=4)
+    whole = MemoryLedger()
+    expected = searched(given, remembered, 260, ledger=whole, options=options)
+    ledger = Dying(writes)
+    with pytest.raises(Interrupted):
+        searched(given, remembered, 260, ledger=ledger, options=options)
+    result = searched(given, remembered, 260, ledger=ledger, options=options)
+    assert rows_of(ledger) == rows_of(whole)
+    assert (result.program, result.reason) == (expected.program, expected.reason)
+
+
+def test_what_infrastructure_fails_is_tried_again_and_never_a_zero() -> None:
+    failed: set[str] = set()
+
+    def shaky(request: Request) -> str:
+        text = text_in(request)
+        if share(text, "hopeless") < 0.05 or (share(text, "shaky") < 0.3 and text not in failed):
+            failed.add(text)
+            raise ServerError("503 from the server")
+        return answered(text, True)
+
+    ledger = MemoryLedger()
+    result = searched(program(temperature=Float(0, 1)), shaky, 400, strategy="random", ledger=ledger)
+    assert failed
+    assert {item.score for item in ledger.evaluations()} == {1.0}
+    assert {item.error_kind for item in ledger.failed()} == {"server"}
+    assert result.unevaluated > 0
+    assert f"{result.unevaluated} pairs could not be evaluated" in result.report()
+
+
+def test_an_outage_stops_the_search_and_the_ledger_carries_it_on() -> None:
+    gone, calls = False, 0
+
+    def model(request: Request) -> str:
+        nonlocal gone, calls
+        calls += 1
+        if calls == 100:
+            gone = True
+        if gone:
+            raise ServerError("503 from the server")
+        return hinted(request)
+
+    given, ledger = program(instructions=Text()), MemoryLedger()
+    with pytest.raises(OutageError, match=r"in a row failed; the last: .*503"):
+        searched(given, model, 600, ledger=ledger, options=SearchOptions(concurrency=1), strategy="reflection")
+    before = len(list(ledger.evaluations()))
+    assert before > 50
+    gone = False
+    result = searched(given, model, 600, ledger=ledger, strategy="reflection")
+    assert result.improved
+    assert HINT in result.program.values["label.instructions"]
+
+
+def test_a_wrong_key_ends_it_at_the_first_answer() -> None:
+    def model(request: Request) -> str:
+        raise AuthenticationError("401: the key is wrong; set SOME_KEY")
+
+    counting, seen = counted(model)
+    with pytest.raises(AuthenticationError, match="SOME_KEY"):
+        searched(program(instructions=Text()), counting, options=SearchOptions(concurrency=1))
+    assert len(seen) == 1
+
+
+def test_a_metric_that_returns_nonsense_ends_it_at_the_first_answer() -> None:
+    def nonsense(example: Example, state: State) -> float:
+        return 17.0
+
+    counting, seen = counted(hinted)
+    with pytest.raises(MetricError, match="17"):
+        searched(program(instructions=Text()), counting, metric=nonsense, options=SearchOptions(concurrency=1))
+    assert len(seen) == 1
+
+
+def test_a_metric_that_never_tells_anything_apart_is_reported() -> None:
+    def blind(example: Example, state: State) -> bool:
+        return False
+
+    result = searched(program(instructions=Text()), hinted, 100, metric=blind)
+    assert not result.improved
+    assert any("the metric gave 0 every time" in note for note in result.notes)
+
+
+def test_feedback_of_the_metric_reaches_the_proposer() -> None:
+    def strict(example: Example, state: State) -> Score:
+        right = state["label"] == example["label"]
+        return Score(float(right), None if right else "Compare the second letters.")
+
+    counting, seen = counted(hinted)
+    searched(program(instructions=Text()), counting, 200, metric=strict, strategy="reflection")
+    asked = [request.messages[-1]["content"] for request in seen if is_proposal(request)]
+    assert asked
+    assert all("Compare the second letters." in text for text in asked if "Mistakes made" in text)
+    assert any("Mistakes made" in text for text in asked)
+    assert all("Name the colour" in text for text in asked)
+
+
+def test_proposals_count_against_the_budget_and_are_reported_apart() -> None:
+    counting, seen = counted(hinted)
+    result = searched(program(instructions=Text()), counting, 400, strategy="reflection")
+    assert result.proposing.calls == sum(map(is_proposal, seen)) > 0
+    assert result.usage.calls == len(seen)
+
+
+def test_confirm_is_touched_once_by_the_seed_and_the_winner_alone() -> None:
+    train, val, confirm = splits()
+    ledger = MemoryLedger()
+    searched(program(instructions=Text()), hinted, splits=(train, val, confirm), ledger=ledger, strategy="reflection")
+    ids = {item.id for item in confirm}
+    touched = [pair for round in ledger.rounds for pair in round.pairs if pair[1] in ids]
+    assert {round.number for round in ledger.rounds if any(pair[1] in ids for pair in round.pairs)} == {
+        len(ledger.rounds) - 1
+    }
+    assert len(touched) == len(set(touched)) == 2 * len(confirm)
+    assert all(item.example not in ids or item.round == len(ledger.rounds) - 1 for item in ledger.evaluations())
+
+
+def test_a_budget_that_cannot_pay_for_the_first_rung_says_so() -> None:
+    with pytest.raises(BudgetExceededError, match="5 calls is used up"):
+        searched(program(instructions=Text()), hinted, 5)
+
+
+def test_a_budget_without_any_limit_is_refused() -> None:
+    with pytest.raises(ConfigurationError, match="no limit"):
+        searched(program(instructions=Text()), hinted, budget=Budget())
+
+
+def test_a_perfect_program_ends_the_search() -> None:
+    result = searched(program(instructions=Text()), lambda request: answered(text_in(request), True), 500)
+    assert result.stopped == "the best candidate has full marks on val"
+    assert not result.improved
+    assert result.usage.calls < 250
+
+
+def test_a_space_that_is_used_up_ends_the_search() -> None:
+    result = searched(program(presence_penalty=Choice(0, 1)), careless, 2000, strategy="random")
+    assert result.stopped == "nothing is left to try"
+    assert len(result.tried) == 2
+
+
+@pytest.mark.parametrize(
+    ("strategy", "error", "message"),
+    [
+        ("gepa", ConfigurationError, "'gepa' is not built yet; there are auto, bootstrap, random, reflection"),
+        ("bootstap", UnknownNameError, "did you mean 'bootstrap'"),
+        ("bootstrap", VariableError, "varies demos.*has only float, text"),
+    ],
+)
+def test_a_strategy_that_cannot_work_here_is_refused(strategy: str, error: type[Exception], message: str) -> None:
+    counting, seen = counted(hinted)
+    with pytest.raises(error, match=message):
+        searched(program(instructions=Text(), temperature=Float(0, 1)), counting, strategy=strategy)
+    assert seen == []
+
+
+def test_events_tell_of_rounds_in_order_and_are_kept() -> None:
+    heard: list[Event] = []
+    ledger = MemoryLedger()
+    result = searched(program(instructions=Text()), hinted, 300, on_event=heard.append, ledger=ledger)
+    kinds = [event.kind for event in heard]
+    assert (kinds[0], kinds[-1]) == ("run.started", "run.finished")
+    assert kinds[1:-1] == ["round.started", "round.finished"] * result.rounds
+    assert ledger.events == heard
+    assert all(
+        event.data["best_score"] is not None and event.data["calls"] <= 300
+        for event in heard
+        if event.kind == "round.finished"
+    )
+
+
+def test_the_report_shows_words_that_changed_gain_cost_and_what_was_tried() -> None:
+    result = searched(program(instructions=Text()), hinted, strategy="reflection")
+    text = result.report()
+    assert f"colour: {HINT}." in text.replace("{+", "").replace("+}", "")
+    assert "95% interval" in text
+    assert f"{result.usage.calls} calls" in text
+    assert "rewritten from what went wrong" in text
+    data = json.loads(json.dumps(result.to_dict()))
+    assert data["confirmation"]["rule"] == "confirmed"
+    assert data["tried"][0]["gain"] > 0
+    assert data["program"]["configuration"] == result.program.configuration
