@@ -17,7 +17,6 @@ from dspex.evaluation.result import Evaluation
 from dspex.kernel.ports import Metric, Request
 from tests.evaluation.programs import TEAMS, number_in, right, route, runtime, section, tickets
 
-
 METRIC = ExactMatch("team")
 
 

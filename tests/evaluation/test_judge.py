@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -16,6 +17,7 @@ from dspex.evaluation.result import Evaluation
 from dspex.evaluation.scoring import as_metric
 from dspex.kernel.ports import Metric, Request
 from dspex.kernel.state import State
+from dspex.modules.registry import ModuleRegistry
 from tests.evaluation.programs import right, route, runtime, section, tickets
 
 
@@ -98,6 +100,11 @@ def test_a_judge_is_checked_before_the_first_call(
     with pytest.raises(error) as caught:
         judged(judge_of(options), section(reason="", grade=1))
     assert message in str(caught.value)
+
+
+def test_a_judge_that_cannot_be_asked_is_refused_when_bound() -> None:
+    with pytest.raises(UnknownNameError, match="unknown module 'predict'"):
+        as_metric(Judge("good"), replace(runtime(), modules=ModuleRegistry()))
 
 
 def test_a_judge_needs_a_runtime_and_its_reference() -> None:
