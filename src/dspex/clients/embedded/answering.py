@@ -190,7 +190,8 @@ def _thinks(task: Task, field: Field) -> bool:
     fields = task.form.fields
     later = fields[fields.index(field) + 1 :]
     schema = resolved(field.schema, task.form.defs)
-    is_text = schema.get("type") in (None, "string") and "enum" not in schema and field.name not in task.evidence
+    is_text = schema.get("type", "string") == "string" and not {"enum", "format", "const", "properties"} & schema.keys()
+    is_text = is_text and field.name not in task.evidence
     return is_text and any(after.name in task.evidence for after in later)
 
 
@@ -237,8 +238,10 @@ class _Reader:
         kind = schema.get("type") or ("object" if "properties" in schema else "string")
         if kind in ("integer", "number"):
             return self._number(schema, path, kind)
+        if kind == "array" and "prefixItems" in schema:
+            return [self.value(part, path, field) for part in schema["prefixItems"]]
         if kind == "array":
-            return self._list(schema, path, field)
+            return self._padded(self._list(schema, path, field), schema, path, field)
         if kind == "object":
             parts = schema.get("properties") or {}
             return {name: self.value(part, f"{path}.{name}", field) for name, part in parts.items()}
@@ -299,6 +302,13 @@ class _Reader:
         if items.get("type") == "object" or "properties" in items:
             return [self.value(items, inner, field)]
         return list(keywords(self._query.text, int(schema.get("maxItems", 3))))
+
+    def _padded(self, values: list[Any], schema: Schema, path: str, field: Field) -> list[Any]:
+        """A list with as many items as the schema wants at least and at most."""
+        least, most = int(schema.get("minItems", 0)), int(schema.get("maxItems", len(values)))
+        while len(values) < least:
+            values.append(values[-1] if values else self.value(schema.get("items", {}), f"{path}.[]", field))
+        return values[:most]
 
     def _text(self, schema: Schema, path: str) -> str:
         if schema.get("format") in ("date", "date-time"):

@@ -71,22 +71,22 @@ def role_of(key: str) -> Role:
     return next((role for role, pattern in _ROLES if pattern.search(name)), "")
 
 
-def cases_in(texts: Sequence[str]) -> tuple[Case, ...]:
-    """All examples in the texts of a request, in order, each once; [] where there are none."""
-    records = [record for text in texts for record in _records(text)]
+def cases_in(parts: Sequence[tuple[str, str]]) -> tuple[Case, ...]:
+    """All examples in the parts (name, text) of a request, in order, each once; a failure among equals counts."""
+    records = [record for name, text in parts for record in _records(text, role_of(name))]
     outputs = _output_names(records)
     found: dict[str, Case] = {}
     for record in records:
         case = _case(record, outputs)
-        if case is not None and case.text not in found:
+        if case is not None and (case.text not in found or case.failed):
             found[case.text] = case
     return tuple(found.values())
 
 
-def _records(text: str) -> list[list[Item]]:
+def _records(text: str, role: Role) -> list[list[Item]]:
     """The records of a text: as JSON where that gives the more text to learn from, else by its sections and lines."""
     rows, rest = _json_rows(text)
-    by_json = [_row_items(row, "") for row in rows]
+    by_json = [_row_items(row, role if role == "expected" else "") for row in rows]
     plain = list(_sectioned(text)) or list(_lines(text))
     if not by_json:
         return plain
@@ -115,14 +115,28 @@ def _json_rows(text: str) -> tuple[list[Mapping[str, Any]], str]:
     """JSON objects in a text that may be examples, and the text without them."""
     rows: list[Mapping[str, Any]] = []
     rest = text
-    for start, end, value in reversed(list(json_values(text))):
+    for start, end, value in reversed([*json_values(text), *_literal_values(text)]):
         found = [row for row in (value if isinstance(value, list) else [value]) if isinstance(row, dict)]
         found = [row for row in found if len(row) > 1 and not {"type", "properties", "enum"} & row.keys()]
-        name = re.sub(r"[^\w ']", " ", text[:start].rstrip(" \n`").rpartition("\n")[2]).removesuffix("json").strip()
-        if found and role_of(name) not in ("expected", "answered", "input"):
+        if found and _header_role(text[:start]) not in ("expected", "answered", "input"):
             rows[:0] = found
             rest = f"{rest[:start]}{rest[end:]}"
     return (rows, rest) if len(rows) > 1 or (rows and len(rest) < 40) else ([], text)
+
+
+def _literal_values(text: str) -> Iterator[tuple[int, int, Any]]:
+    """Dictionaries written as Python literals, as (start, end, value)."""
+    for found in re.finditer(r"\{'[^{}]*\}", text):
+        try:
+            yield found.start(), found.end(), ast.literal_eval(found.group())
+        except (ValueError, SyntaxError, MemoryError, RecursionError):
+            continue
+
+
+def _header_role(before: str) -> Role:
+    """What the short line before a JSON value says it is."""
+    line = before.rstrip(" \n`").rpartition("\n")[2].removesuffix("json").strip(" \n`")
+    return role_of(re.sub(r"[^\w ']", " ", line).strip()) if len(line) < 40 and "{" not in line else ""
 
 
 def _row_items(row: Mapping[str, Any], role: Role) -> list[Item]:
@@ -266,15 +280,15 @@ def _settled(text: str, expected: dict[str, str], answered: dict[str, str], rema
     """Settle what was right from what was expected, answered and said about it."""
     if not expected and answered:
         corrected = _corrections(remarks, answered)
-        if corrected is not None:
-            return Case(text, {**answered, **corrected}, bool(corrected))
-        return None
+        if corrected is None:
+            return None
+        expected = {**answered, **corrected}
     if not expected:
         return None
     if "" in expected and "" not in answered and len(answered) == 1:
         expected = {next(iter(answered)): expected[""]}
     wrong = any(name in answered and answered[name].lower() != value.lower() for name, value in expected.items())
-    rating = _rating(remarks)
+    rating = None if wrong else _rating(remarks)
     return Case(text, expected, wrong or (rating is not None and rating < 0.5))
 
 
@@ -305,7 +319,6 @@ _NAMED_RIGHT = re.compile(
 
 def _corrections(remarks: str, answered: Mapping[str, str]) -> dict[str, str] | None:
     """Right answers that remarks name for answers given; {} where they say all was right, None where they don't say."""
-    rating = _rating(remarks)
     found: dict[str, str] = {}
     for match in _NAMED_RIGHT.finditer(remarks):
         value = match.group("value").strip()
@@ -317,6 +330,7 @@ def _corrections(remarks: str, answered: Mapping[str, str]) -> dict[str, str] | 
             name = next(iter(answered))
         if name is not None and value and name not in found:
             found[name] = value.strip("\"'`“” ")
-    if found and rating != 1.0:
+    if found:
         return found
+    rating = _rating(remarks)
     return {} if rating is not None and rating >= 1.0 else None

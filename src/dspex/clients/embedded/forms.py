@@ -120,7 +120,7 @@ def _form_of_schema(schema: Schema, guidance: str, demand: str) -> Form:
         words = "\n".join(abouts[name])
         if typed.get("type") == "string" and "enum" not in typed:
             told = schema_in(words)
-            typed = {**typed, **told} if told and "enum" in told else typed
+            typed = {**typed, **told} if told and {"enum", "format"} & told.keys() else typed
         fields.append(Field(name, typed, f"{typed.get('description', '')}\n{words}".strip()))
     return Form("json", tuple(fields), defs=schema.get("$defs") or schema.get("definitions"))
 

@@ -33,11 +33,15 @@ _QUOTED = re.compile(
     re.IGNORECASE | re.DOTALL,
 )
 _ATTEMPT = re.compile(
-    r"(?:instruction|prompt|attempt|candidate)s?\s*(?:#|no\.?\s*)?\d*\s*:\s*(?P<text>.+?)\s*"
+    r"(?:instruction|prompt|attempt|candidate)s?\s*(?:#|no\.?\s*)?\d*\s*:\s*"
+    r"(?P<text>(?:(?!\b(?:instruction|prompt|attempt|candidate)s?\s*#?\s*\d).)+?)\s*"
     r"(?:[\n;,|]\s*prefix\s*#?\d*\s*:\s*(?P<prefix>[^\n|]*?)\s*)?"
     r"[\n;,|(]\s*(?:resulting |validation |dev |mean |its )?(?:score|accuracy|rating)\s*#?\d*\s*[:=]\s*(?P<score>\d+(?:\.\d+)?)",
     re.IGNORECASE | re.DOTALL,
 )
+
+
+_NUMBERED_ITEM = re.compile(r"\s*»+|\[\d+\]\s*«+\s*")
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +121,7 @@ def attempts_in(text: str) -> list[Attempt]:
         Attempt(
             found.group("text").strip(" \"'«»`"), float(found.group("score")), (found.group("prefix") or "").strip()
         )
-        for found in _ATTEMPT.finditer(text)
+        for found in _ATTEMPT.finditer(_NUMBERED_ITEM.sub("\n", text))
     ]
 
 

@@ -9,7 +9,7 @@ from functools import lru_cache
 from typing import Any
 
 from dspex.clients.embedded.documents import Demonstration, read_document
-from dspex.clients.embedded.sections import Section, plain_key, split_answer, split_input, unfenced
+from dspex.clients.embedded.sections import Section, Style, plain_key, split_answer, split_input, unfenced
 
 _DEMAND = re.compile(
     r"(?:now |please |then |finally |and )*(?:respond|reply|answer|return|output|produce|give|provide|write|fill|complete"
@@ -47,6 +47,8 @@ class Prompt:
     """The closing words that say in which form to answer."""
     cue: str | None = None
     """The label at the very end of the message that the answer continues, as in "Answer:"."""
+    style: Style = "plain"
+    """The notation of the query."""
 
 
 def text_of(content: Any) -> str:
@@ -97,9 +99,9 @@ def read_prompt(messages: Sequence[Mapping[str, Any]]) -> Prompt:
     if cue is not None:
         body = body[: cue.start()]
     split = split_input(body)
-    query = split.sections
     guidance = f"{background.guidance}\n\n{split.head}".strip() if split.head else background.guidance
-    return Prompt(guidance, background.demonstrations + shown, query, demand, cue.group(1) if cue else None)
+    named = cue.group(1) if cue else None
+    return Prompt(guidance, background.demonstrations + shown, split.sections, demand, named, split.style)
 
 
 def _alone(body: str, demand: str) -> Prompt:

@@ -13,7 +13,7 @@ from dspex.clients.embedded.answering import Task, answer, prepare, query_of
 from dspex.clients.embedded.documents import Demonstration
 from dspex.clients.embedded.forms import Shape, read_form, write
 from dspex.clients.embedded.prompt import read_prompt, text_of
-from dspex.clients.embedded.rewriting import compose, recognized
+from dspex.clients.embedded.rewriting import compose, describing, recognized
 from dspex.clients.embedded.sections import plain_key
 
 
@@ -38,7 +38,8 @@ def respond(messages: Sequence[Mapping[str, Any]], settings: Mapping[str, Any], 
         raw = [text_of(message.get("content")) for message in messages]
         varied = generator(messages, settings, sample) if temperature > 0 or sample > 0 else None
         return write(task.form, compose(job, prompt, task.form, raw, varied))
-    return write(task.form, answer(task, query_of(prompt.query, temperature, draw)))
+    values = answer(task, query_of(prompt.query, temperature, draw))
+    return write(task.form, values | describing(prompt, task.form))
 
 
 @lru_cache(maxsize=256)
@@ -71,4 +72,4 @@ def _shapes(demonstrations: tuple[Demonstration, ...]) -> tuple[Shape, ...]:
 
 def _format_of(settings: Mapping[str, Any]) -> str:
     wanted = settings.get("response_format")
-    return json.dumps(wanted, sort_keys=True, default=str) if isinstance(wanted, Mapping) else ""
+    return json.dumps(wanted, default=str) if isinstance(wanted, Mapping) else ""

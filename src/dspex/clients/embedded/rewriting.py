@@ -53,6 +53,7 @@ _NAME_NOUN = re.compile(
 _NOT_THE_TEXT = re.compile(
     r"prefix|reason|rationale|name|count|score|type|analysis|discussion|explanation|summary|_id$"
 )
+_ABOUT_THE_PROGRAM = re.compile(r"code|defn|definition|description|names?$|module$|metadata|tip$|summary")
 _LIMIT = re.compile(
     r"(?:at most|no more than|under|within|max(?:imum)?(?: of| length)?|fewer than|less than|up to|limit of)\W{1,3}"
     r"(\d{2,6}) (characters|chars|words|tokens)",
@@ -110,18 +111,29 @@ def _qualified(name: str) -> bool:
 
 def compose(job: Job, prompt: Prompt, form: Form, raw: Sequence[str], draw: random.Random | None) -> dict[str, Any]:
     """Values for the fields of the answer. `raw` are the texts of the request's messages, in order."""
-    texts = [section.text for section in prompt.query] if len(prompt.query) > 1 else list(raw)
-    cases = cases_in(texts) or cases_in(raw)
-    tried = attempts_in("\n\n".join(raw))
+    parts = _parts(prompt, raw)
+    cases = cases_in(parts)
+    tried = attempts_in("\n\n".join(text for _, text in parts))
     style = _limited(drawn_style(draw) if draw is not None else Style(), "\n".join(raw))
-    written = _instruction(current_instruction(prompt, raw), cases, tried, style, draw)
+    current = current_instruction(prompt, [text for _, text in parts])
+    written = _instruction(current, cases, tried, style, draw)
     values: dict[str, Any] = {}
     for field in form.fields:
         if field.name in job.fields:
-            values[field.name] = _as_type(written, field, form, prompt)
+            only_rules = not current and _ONLY_RULES.search(plain_key(field.name)) is not None
+            text = _instruction("", cases, [], style, draw, False) if only_rules else written
+            values[field.name] = _as_type(text, field, form, prompt)
         else:
             values[field.name] = _beside(field, form, cases, tried)
     return values
+
+
+def _parts(prompt: Prompt, raw: Sequence[str]) -> list[tuple[str, str]]:
+    """Where examples may stand, as (name, text): the named inputs except code and descriptions, or all messages."""
+    named = [(plain_key(section.key), section.text) for section in prompt.query if section.key]
+    if len(named) == len(prompt.query) and prompt.style in ("markers", "tags", "json"):
+        return [(name, text) for name, text in named if _ABOUT_THE_PROGRAM.search(name) is None]
+    return [("", text) for text in raw]
 
 
 def _limited(style: Style, text: str) -> Style:
@@ -132,12 +144,17 @@ def _limited(style: Style, text: str) -> Style:
 
 
 def _instruction(
-    current: str, cases: Sequence[Case], tried: Sequence[Attempt], style: Style, draw: random.Random | None
+    current: str,
+    cases: Sequence[Case],
+    tried: Sequence[Attempt],
+    style: Style,
+    draw: random.Random | None,
+    whole: bool = True,
 ) -> str:
-    """The new instruction: the current one, or the best of those tried, with what the cases teach."""
+    """The new instruction: the current one, or the best of those tried, with what the cases teach; or only that."""
     if not current and tried:
         current = max(tried, key=lambda attempt: attempt.score).text
-    statement = tidied(current) or _statement(cases)
+    statement = tidied(current) or (_statement(cases) if whole else "")
     choices, free = split_fields(cases)
     text = with_rules(statement, cases, choices, style, draw) if choices else statement
     new = [lesson for lesson in lessons(cases, free) if lesson not in text]
@@ -145,6 +162,23 @@ def _instruction(
         addition = draw.choice(_ADDITIONS) if draw is not None else _ADDITIONS[0]
         new = [addition] if addition not in text else []
     return shortened("\n".join((text, *new)).strip(), style.longest)
+
+
+def described(cases: Sequence[Case]) -> str:
+    """What can be said of examples for certain: how many, how long, and which answers they have."""
+    lengths = sorted(len(case.text.split()) for case in cases)
+    choices, free = split_fields(cases)
+    parts = [f"There are {len(cases)} examples; their inputs have about {lengths[len(lengths) // 2]} words."]
+    parts += [f"The {field or 'answer'} is one of {', '.join(answers)}." for field, answers in choices]
+    parts += [f"The {field or 'answer'} is free text." for field in free]
+    return " ".join(parts)
+
+
+def describing(prompt: Prompt, form: Form) -> dict[str, str]:
+    """Descriptions for the output fields that ask for one of examples in the inputs: by field; {} where none does."""
+    wanted = [field.name for field in form.fields if _DESCRIBES.search(plain_key(field.name))]
+    cases = cases_in([(plain_key(section.key), section.text) for section in prompt.query]) if wanted else ()
+    return dict.fromkeys(wanted, described(cases)) if len(cases) > 1 else {}
 
 
 def split_fields(cases: Sequence[Case]) -> tuple[Choices, dict[str, list[str]]]:
@@ -155,6 +189,8 @@ def split_fields(cases: Sequence[Case]) -> tuple[Choices, dict[str, list[str]]]:
             values.setdefault(field, []).append(value)
     choices: list[tuple[str, tuple[str, ...]]] = []
     free: dict[str, list[str]] = {}
+    if len(values) > 1:
+        values.pop("", None)  # an answer without a name beside named ones is no field of the task
     for field, found in values.items():
         distinct = tuple(dict.fromkeys(found))
         short = all(len(value.split()) <= 4 and len(value) <= 40 for value in distinct)
@@ -197,6 +233,10 @@ def _as_type(text: str, field: Field, form: Form, prompt: Prompt) -> Any:
 
 def _around(prompt: Prompt) -> str:
     return f"{prompt.guidance[-600:]}\n{prompt.demand}\n{prompt.query[-1].text[-600:] if prompt.query else ''}"
+
+
+_ONLY_RULES = re.compile(r"advice|rule|lesson|insight|tip")
+_DESCRIBES = re.compile(r"observ|summar|descri|trend|pattern")
 
 
 def _beside(field: Field, form: Form, cases: Sequence[Case], tried: Sequence[Attempt]) -> Any:

@@ -47,6 +47,8 @@ def drawn_style(draw: random.Random) -> Style:
     )
 
 
+PLACE_STRENGTH = 4.0
+"""Strength that the first term of a rule line is taken to have, in standard errors; the twenty-first has half of it."""
 LEAST_TELLING = 0.3
 """Weight below which a word by itself is a function word."""
 _TURNING = frozenset("no not never cant dont doesnt didnt wont isnt without just only too".split())
@@ -204,24 +206,30 @@ _RULE_LINE = re.compile(r"^(?P<head>.*?(?::|->|=>|→|⇒|\s[-–—])\s+)(?P<bo
 
 
 def _extended(line: str, terms: Sequence[str], answer: str, strengths: Strengths, style: Style) -> str:
-    """A rule line with new terms, without those that the cases give to another answer, at most twice
-    `style.terms` short ones: the weakest in the cases go first."""
+    """A rule line with its terms and new ones, ordered anew by what is known of each.
+
+    A term that was there counts as having the strength of its place in the list, to which the cases add what they show
+    for it and from which they take what they show for other answers; one left without any is dropped, and so are the
+    weakest beyond the limit. Phrases of more than three words are a person's and stay in front.
+    """
     own = {surface: strength for strength, surface in strengths.get(answer, [])}
-    foreign: dict[str, float] = {}
-    for other, found in strengths.items():
-        if other != answer:
-            foreign.update((surface, strength) for strength, surface in found if strength > 1.5)
     split = _RULE_LINE.match(line)
     head, body = (split.group("head"), split.group("body")) if split else (f"{line}: ", "")
     parts = [part.strip() for part in body.rstrip(" .").split(",") if part.strip()]
-    parts = [part for part in parts if len(part.split()) > 3 or foreign.get(part, 0.0) <= own.get(part, 0.0)]
+    phrases = [part for part in parts if len(part.split()) > 3]
+    believed: dict[str, float] = {}
+    for rank, part in enumerate(part for part in parts if part not in phrases):
+        believed[part] = PLACE_STRENGTH / (1.0 + rank / 20.0) + own.get(part, 0.0) - _elsewhere(part, answer, strengths)
     known = {stem(word) for part in parts for word in words(part)}
-    new = [term for term in terms if not all(stem(word) in known for word in words(term))]
-    short = [part for part in parts if len(part.split()) <= 2]
-    excess = len(short) + len(new) - 2 * style.terms
-    for part in sorted(short, key=lambda part: own.get(part, 0.6))[: max(0, excess)]:
-        parts.remove(part)
-    return f"{head}{', '.join([*parts, *new])}"
+    believed.update((term, own[term]) for term in terms if not all(stem(word) in known for word in words(term)))
+    kept = sorted((term for term in believed if believed[term] >= style.weakest), key=lambda term: -believed[term])
+    return f"{head}{', '.join([*phrases, *kept[: style.terms * 3 // 2]])}"
+
+
+def _elsewhere(term: str, answer: str, strengths: Strengths) -> float:
+    """The greatest strength that a term has for another answer."""
+    found = (s for other, terms in strengths.items() if other != answer for s, surface in terms if surface == term)
+    return max(found, default=0.0)
 
 
 def shortened(text: str, longest: int) -> str:

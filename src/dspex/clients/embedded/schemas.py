@@ -151,21 +151,108 @@ def choices_in(text: str) -> list[str]:
 
 def schema_in(text: str) -> Schema | None:
     """The type that a piece of a prompt about one field tells, or None."""
-    for _, _, value in json_values(text):
-        if isinstance(value, dict) and ("type" in value or "enum" in value or "anyOf" in value or "$ref" in value):
-            return value
-        if isinstance(value, list) and len(value) >= 2 and all(isinstance(item, str) for item in value):
-            return {"enum": value}
+    told = schema_of_words(_parenthesis(text))
+    if told is not None:
+        return told
+    found = _first_json_schema(text)
+    if found is not None:
+        return found
     choices = choices_in(text)
     if choices:
         return {"enum": choices}
     for expression in re.findall(r"\(([^()\n]*(?:\([^()]*\)[^()\n]*)*)\)|\bPython ([^)\n]+)\)|^\s*:\s*([^\n#]+)", text):
-        schema = schema_of_type(next((part for part in expression if part), "").split(",")[0] or "?")
-        if schema is None:
-            schema = schema_of_type(next((part for part in expression if part), "?"))
+        written = next((part for part in expression if part), "?")
+        schema = schema_of_type(written) or schema_of_type(written.split(",")[0] or "?")
         if schema:
             return schema
     return next((dict(schema) for pattern, schema in _TYPE_WORDS if pattern.search(text)), None)
+
+
+def _first_json_schema(text: str) -> Schema | None:
+    for _, _, value in json_values(text):
+        if isinstance(value, dict) and {"type", "enum", "anyOf", "$ref"} & value.keys():
+            return value
+        if isinstance(value, list) and len(value) >= 2 and all(isinstance(item, str) for item in value):
+            return {"enum": value}
+    return None
+
+
+def _parenthesis(text: str) -> str:
+    """The inside of the parenthesis with which a text begins, "" where it begins otherwise."""
+    stripped = text.lstrip()
+    if not stripped.startswith("("):
+        return ""
+    depth = 0
+    for index, letter in enumerate(stripped):
+        depth += (letter == "(") - (letter == ")")
+        if depth == 0:
+            return stripped[1:index]
+    return ""
+
+
+_LIST_WORDS = re.compile(r"(?:an? |the )?(?:valid )?(?:JSON )?(?:list|array)(?: of (?P<exact>exactly: )?(?P<items>.+))?$", re.S | re.I)
+_VALUES_WORDS = re.compile(r"(?:an? )?(?:JSON )?(?:object|dictionary|mapping), each value (?P<values>.+)$", re.S | re.I)
+_OBJECT_WORDS = re.compile(r"(?:an? )?(?:JSON )?object\b", re.I)
+_NULLABLE = re.compile(r",? or null\s*$|; may be left out\s*$", re.I)
+_LEADING: tuple[tuple[str, dict[str, Any]], ...] = (
+    ("true or false", {"type": "boolean"}),
+    ("integer", {"type": "integer"}),
+    ("number", {"type": "number"}),
+    ("date and time", {"type": "string", "format": "date-time"}),
+    ("date", {"type": "string", "format": "date"}),
+    ("time as", {"type": "string", "format": "time"}),
+    ("duration", {"type": "string", "format": "duration"}),
+    ("uuid", {"type": "string", "format": "uuid"}),
+    ("url", {"type": "string", "format": "uri"}),
+    ("text", {"type": "string"}),
+    ("string", {"type": "string"}),
+    ("null", {"type": "null"}),
+    ("any json value", {}),
+)
+
+
+def schema_of_words(text: str) -> Schema | None:
+    """The schema of a type in words: "JSON list of integer, at least 2 items", "one of: a; b, or null"; else None."""
+    words = _NULLABLE.sub("", text.strip())
+    found = _LIST_WORDS.match(words)
+    if found is not None:
+        return _list_of_words(found.group("items") or "", bool(found.group("exact")))
+    found = _VALUES_WORDS.match(words)
+    if found is not None:
+        return {"type": "object", "additionalProperties": schema_of_words(found.group("values")) or {}}
+    if _OBJECT_WORDS.match(words):
+        return _first_json_schema(words) or {"type": "object"}
+    if words.lower().startswith("one of"):
+        choices = choices_in(words)
+        return {"enum": choices} if choices else None
+    lowered = words.lower()
+    known = next((schema for start, schema in _LEADING if re.match(rf"{start}(?!\w)", lowered)), None)
+    return None if known is None else {**known, **_limits(words)}
+
+
+def _list_of_words(items: str, exact: bool) -> Schema:
+    if exact:
+        parts = [schema_of_words(part) or {} for part in _top_level(items, ",")]
+        return {"type": "array", "prefixItems": parts}
+    return {"type": "array", "items": (schema_of_words(items) if items else None) or {}, **_sizes(items)}
+
+
+def _limits(words: str) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for name, pattern in (
+        ("minimum", r"(?:at least|more than|from|between)\s+(-?\d+(?:\.\d+)?)(?! (?:items|characters))|(-?\d+(?:\.\d+)?) to -?\d"),
+        ("maximum", r"(?:at most|less than)\s+(-?\d+(?:\.\d+)?)(?! (?:items|characters))|\d (?:to|and) (-?\d+(?:\.\d+)?)"),
+    ):
+        match = re.search(pattern, words)
+        if match is not None:
+            found[name] = float(next(part for part in match.groups() if part))
+    return found
+
+
+def _sizes(words: str) -> dict[str, Any]:
+    least, most = re.search(r"at least (\d+) items", words), re.search(r"at most (\d+) items", words)
+    sizes: dict[str, Any] = {"minItems": int(least.group(1))} if least else {}
+    return {**sizes, "maxItems": int(most.group(1))} if most else sizes
 
 
 def parsed_schema(text: str) -> Schema:
