@@ -16,6 +16,7 @@ from typing import Any, TypeVar
 from weakref import finalize
 
 from dspex.clients.group_commit import Commit, GroupCommit, Row
+from dspex.clients.remembered import from_memory
 from dspex.errors import ConfigurationError
 from dspex.kernel.ports import Completion, Request, Usage
 
@@ -64,6 +65,13 @@ class MemoryCallStore:
                 self._answers.move_to_end(key)
         return found
 
+    async def begin(self, key: str, request: Request) -> Completion | None:
+        found = await self.get(key)
+        return None if found is None else from_memory(found, key)
+
+    async def abandon(self, key: str) -> None:
+        """Nothing was written."""
+
     async def put(self, key: str, request: Request, completion: Completion) -> None:
         self._answers.setdefault(key, completion)
         if self._max is not None and len(self._answers) > self._max:
@@ -100,6 +108,13 @@ class SQLiteCallStore:
             row = self._read(_GET, (key,))
         return None if row is None else _completion(row)
 
+    async def begin(self, key: str, request: Request) -> Completion | None:
+        found = await self.get(key)
+        return None if found is None else from_memory(found, key)
+
+    async def abandon(self, key: str) -> None:
+        """Nothing was written."""
+
     async def put(self, key: str, request: Request, completion: Completion) -> None:
         await self._commits.add(_row(key, request, completion))
 
@@ -122,7 +137,9 @@ def _prepare(path: Path) -> None:
     """Make the file one of ours, or see that it is. Processes that start together take turns."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with closing(_connect(path)) as connection:
+        connection.execute("BEGIN")  # one view for the whole check
         _check(path, connection)
+        connection.execute("COMMIT")
         _patiently(partial(connection.execute, "PRAGMA journal_mode = WAL"))
         connection.execute("BEGIN IMMEDIATE")
         _check(path, connection)

@@ -6,12 +6,11 @@ import asyncio
 from dataclasses import dataclass, field
 
 from dspex.clients.call_key import call_key
+from dspex.clients.remembered import from_memory, keyed
 from dspex.clients.retry import Call
 from dspex.clients.waking import Waiter, waiter, wake
-from dspex.errors import LMError
-from dspex.kernel.ports import CallStore, Completion, Request, Usage
-
-FROM_MEMORY = Usage(cached_calls=1)
+from dspex.errors import DspexError, LMError
+from dspex.kernel.ports import CallStore, Completion, Request
 
 
 class Flight:
@@ -63,11 +62,11 @@ class Remember:
         flight = Flight()
         self.flights.setdefault(key, flight)
         try:
-            found = await self.store.get(key)
+            found = await self.store.begin(key, request)
             if found is not None:
                 flight.answer = found
-                return from_memory(found)
-            completion = await call(request)
+                return found
+            completion = keyed(await self._bought(call, key, request), key)
             await self.store.put(key, request, completion)
             flight.answer = completion
             return completion
@@ -79,21 +78,22 @@ class Remember:
                 del self.flights[key]
             flight.land()
 
+    async def _bought(self, call: Call, key: str, request: Request) -> Completion:
+        try:
+            return await call(request)
+        except DspexError as error:
+            if not (isinstance(error, LMError) and error.billed):
+                await self.store.abandon(key)
+            raise
+
     async def _follow(self, call: Call, key: str, request: Request, flight: Flight) -> Completion:
         current: Flight | None = flight
         while current is not None and current.loop is flight.loop:
             await current.landed()
             if current.answer is not None:
-                return from_memory(current.answer)
+                return from_memory(current.answer, key)
             if current.error is not None:
                 # An exception belongs to one stack of frames: each waiting caller gets its own.
                 raise type(current.error)(str(current.error), retry_after=current.error.retry_after)
             current = self.flights.get(key)
         return await self._lead(call, key, request)
-
-
-def from_memory(completion: Completion) -> Completion:
-    """The same answer, marked as one that nothing was sent for."""
-    return Completion(
-        completion.text, completion.finish_reason, FROM_MEMORY, completion.model, completion.tool_calls, True
-    )

@@ -81,6 +81,8 @@ class Completion:
     tool_calls: tuple[Mapping[str, JSON], ...] = ()
     cached: bool = False
     """True where it came out of the call store and nothing was sent."""
+    key: str = field(default="", compare=False)
+    """Identity of the call in the call store; empty without one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,13 +161,26 @@ class Adapter(Protocol):
 class CallStore(Protocol):
     """The one memory of calls: key of a whole request (with its sample index) to its answer.
 
-    Contract: used from one event loop; `get` never blocks it for longer than a point lookup; the first `put` of a key
-    wins; what `put` has returned from is there for every later `get`. Holds no key and no header of a request.
+    Contract: used from one event loop; never blocks it for longer than a point lookup; the first `put` of a key wins;
+    what `put` has returned from is there for every later `get`. Holds no key and no header of a request.
     """
 
-    async def get(self, key: str) -> Completion | None: ...
+    async def get(self, key: str) -> Completion | None:
+        """The answer as it was bought; None where there is none."""
+        ...
+
+    async def begin(self, key: str, request: Request) -> Completion | None:
+        """The answer as a caller should see it: marked as from memory, unless it is that caller's own to account for.
+
+        None: the caller sends the request now; a journal has committed that by the time this returns.
+        """
+        ...
 
     async def put(self, key: str, request: Request, completion: Completion) -> None: ...
+
+    async def abandon(self, key: str) -> None:
+        """What was begun failed without an answer and without a bill."""
+        ...
 
     async def aclose(self) -> None: ...
 
