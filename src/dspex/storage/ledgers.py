@@ -51,8 +51,16 @@ class DurableLedger:
         return self._memory.folded
 
     @property
+    def evaluated(self) -> int:
+        return self._memory.evaluated
+
+    @property
     def usage(self) -> Usage:
         return self._memory.usage
+
+    @property
+    def settled(self) -> Usage:
+        return self._memory.settled
 
     def scores(self, candidate: str) -> Mapping[tuple[str, int], float]:
         return self._memory.scores(candidate)
@@ -104,28 +112,33 @@ class DurableLedger:
         row = {"run": self._run, "kind": event.kind, "data": data, "created": time.time()}
         await self._database.append(self._add_event, row, self._guard)
 
-    async def _replay(self, kept: list[Round], folded: int, found: list[Evaluation]) -> None:
+    async def _replay(self, kept: list[Round], folded: set[int], found: list[Evaluation]) -> None:
         by_round: dict[int, list[Evaluation]] = {}
         for row in found:
             by_round.setdefault(row.round, []).append(row)
         for round in kept:
             await self._memory.commit(round)
-            for row in by_round.get(round.number, ()):
+            for row in by_round.pop(round.number, ()):
                 await self._memory.record(row)
-            if round.number < folded:
+            if round.number in folded:
                 await self._memory.fold(round.number)
+        # What a proposer bought for a round that was not committed yet is there for the one who decides it again.
+        for rows in by_round.values():
+            for row in rows:
+                await self._memory.record(row)
 
 
-def _rows(connection: Connection, run: str) -> tuple[list[Round], int, list[Evaluation]]:
+def _rows(connection: Connection, run: str) -> tuple[list[Round], set[int], list[Evaluation]]:
     made: dict[str, Candidate] = {}
     for row in connection.execute(select(candidates).where(candidates.c.run == run).order_by(candidates.c.position)):
         made[row.id] = _candidate(row.id, row.round, unpacked(row.data))
     kept: list[Round] = []
-    folded = 0
+    folded: set[int] = set()
     for row in connection.execute(select(rounds).where(rounds.c.run == run).order_by(rounds.c.number)):
         new = tuple(item for item in made.values() if item.round == row.number)
         kept.append(_round(row.number, new, unpacked(row.data)))
-        folded += row.folded is not None
+        if row.folded is not None:
+            folded.add(row.number)
     order = (evaluations.c.round, evaluations.c.candidate, evaluations.c.example, evaluations.c.sample)
     found = [
         _evaluation(row, unpacked(row.data), row.score, unpacked(row.trace))
