@@ -248,7 +248,10 @@ def test_a_file_of_something_else_is_left_as_it_was(tmp_path: Path) -> None:
 
 
 def test_processes_that_make_the_file_together_all_succeed(tmp_path: Path) -> None:
-    code = "import sys; from dspex.clients.call_store import SQLiteCallStore; input(); SQLiteCallStore(sys.argv[1])"
+    code = (
+        "import sys; from dspex.clients.call_store import SQLiteCallStore; input()\n"
+        "for n in range(40): SQLiteCallStore(sys.argv[1] + str(n))"
+    )
     command = [sys.executable, "-c", code, str(tmp_path / "calls.db")]
     makers = [subprocess.Popen(command, stdin=subprocess.PIPE, stderr=subprocess.PIPE, text=True) for _ in range(4)]
     for maker in makers:

@@ -77,7 +77,7 @@ class Limiter:
     async def enter(self, request: Request) -> None:
         """Wait for a place, then for the rate. Raises ConfigurationError where a call alone is beyond the rate."""
         with self._lock:
-            if self._free or (self._active < (self._limits.concurrency or 0) and not self._waiting):
+            if self._free or (self._active < (self._limits.concurrency or 0)):
                 self._active += 1
                 place = None
             else:
