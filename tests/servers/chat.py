@@ -15,9 +15,9 @@ import subprocess
 import sys
 import urllib.request
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from hashlib import sha256
 from pathlib import Path
 from random import Random
@@ -144,7 +144,7 @@ class Address:
 
 
 @contextmanager
-def serving(**faults: Any) -> Iterator[Address]:
+def serving(**faults: Any) -> Generator[Address]:
     """A server in a process of its own while the block runs; the arguments are those of `Faults`."""
     options = [part for key, value in faults.items() for part in (f"--{key.replace('_', '-')}", str(value))]
     command = [sys.executable, "-m", "tests.servers.chat", *options]
@@ -172,8 +172,9 @@ async def _serve(faults: Faults) -> None:
 def main() -> None:
     """Serve until the process is ended."""
     parser = argparse.ArgumentParser(description=__doc__)
-    for name, default in Faults().__dataclass_fields__.items():
-        parser.add_argument(f"--{name.replace('_', '-')}", type=type(default.default), default=default.default)
+    defaults: dict[str, float | str] = asdict(Faults())
+    for name, default in defaults.items():
+        parser.add_argument(f"--{name.replace('_', '-')}", type=type(default), default=default)
     asyncio.run(_serve(Faults(**vars(parser.parse_args()))))
 
 

@@ -16,8 +16,8 @@ from dspex.configuration.files import dumps
 from dspex.configuration.settings import FILE_NAME
 from dspex.errors import ConfigurationError
 
-ROWS = 240
-"""Of the tickets: enough for a search to show something, few enough to read."""
+ROWS, TEST = 240, 120
+"""Of the tickets: enough for a search to show something, and others to test it with."""
 
 _CONFIGURATION = """\
 # What `dspex` works on when its line names nothing. Paths start at this folder.
@@ -66,14 +66,15 @@ Support tickets to a company that sells home-network routers: which team should 
     dspex show                              # the program: its fields, its steps, what may vary
     dspex run --input ticket="My invoice shows last year's price"
     dspex eval                              # how good it is, with an interval and its worst answers
-    dspex optimize --calls 2000             # search for a better one; writes program-optimized.yaml
+    dspex optimize                          # search for a better one; writes program-optimized.yaml
     dspex diff program.yaml program-optimized.yaml
-    dspex compare program.yaml program-optimized.yaml
+    dspex compare program.yaml program-optimized.yaml test.jsonl
 
 | file | what |
 | --- | --- |
 | `program.yaml` | the program: fields, steps, and the variables a search may set |
 | `data.jsonl` | {count} tickets with the right answers, one JSON object a line |
+| `test.jsonl` | {test} more, which no search sees, to judge what it found |
 | `metric.py` | what counts as a good answer |
 | `dspex.toml` | which model, and which of these files |
 
@@ -113,10 +114,11 @@ def init(
 
 
 def _files() -> Iterator[tuple[str, str]]:
-    data = rows()[:ROWS]
+    lines = [jsonlib.dumps(row, ensure_ascii=False) + "\n" for row in rows()]
     yield "program.yaml", dumps(program(), yaml=True)
-    yield "data.jsonl", "".join(jsonlib.dumps(row, ensure_ascii=False) + "\n" for row in data)
+    yield "data.jsonl", "".join(lines[:ROWS])
+    yield "test.jsonl", "".join(lines[ROWS : ROWS + TEST])
     yield "metric.py", _METRIC
     yield FILE_NAME, _MODEL + _CONFIGURATION
-    yield "README.md", _README.format(count=len(data))
+    yield "README.md", _README.format(count=ROWS, test=TEST)
     yield ".gitignore", ".dspex/\n"

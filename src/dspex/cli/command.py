@@ -110,7 +110,7 @@ def invoke(arguments: Sequence[str]) -> int:
     except BaseException as error:
         return _failed(error, debug, "--json" in given)
     if outcome == INTERRUPTED:
-        note("interrupted")
+        return _failed(KeyboardInterrupt(), debug, "--json" in given)
     return outcome if isinstance(outcome, int) else OK
 
 

@@ -49,7 +49,7 @@ def compare(  # noqa: PLR0913 - the options of the command
             f"{first} and {second}: compare two program files, or two files of rows (.jsonl), not one of each"
         )
     if kinds == {True}:
-        known = {} if data is None else examples_by_id(Dataset.load(data))
+        known = examples_by_id(Dataset.load(data) if data is not None else ())
         _tell(compare_evaluations(first, second), known, json)
         return
     project = Project.here({"model": model})

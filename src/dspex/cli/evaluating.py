@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Iterable, Mapping
 from contextlib import contextmanager
 from heapq import nsmallest
 from pathlib import Path
@@ -14,7 +14,7 @@ import typer
 
 from dspex.blocking import evaluate as evaluate_program
 from dspex.cli.description import value
-from dspex.cli.exits import GATE
+from dspex.cli.exits import GATE, PROVIDER
 from dspex.cli.metrics import metric_for
 from dspex.cli.opening import opened
 from dspex.cli.options import Concurrency, Data, Json, Judge, JudgeModel, Metric, Model, Program
@@ -25,7 +25,9 @@ from dspex.evaluation.assessment import Assessment
 from dspex.evaluation.dataset import Dataset
 from dspex.evaluation.evaluator import EvaluationOptions
 from dspex.evaluation.result import Evaluation
+from dspex.evaluation.rows import read_rows
 from dspex.kernel.ports import JSON
+from dspex.kernel.signature import Example
 
 WORST = 5
 
@@ -62,55 +64,100 @@ def evaluate(  # noqa: PLR0913 - the options of the command
     examples = Dataset.load(project.data_path(data))
     if limit is not None:
         examples = examples[:limit]
-    if resume and rows is None:
-        raise ConfigurationError("--resume carries on with a file of rows: name it with --rows FILE")
-    with opened(project.resolved) as ready, keeping(rows) as path:
+    _check_rows(rows, resume)
+    with opened(project.resolved) as ready, keeping(rows) as kept:
         options = EvaluationOptions(
             concurrency=concurrency or EvaluationOptions().concurrency,
             samples=samples,
-            sink=None if resume else path,
-            resume=path if resume else None,
+            sink=None if resume else kept.path,
+            resume=kept.path if resume else None,
             traces=traces,
         )
         result = evaluate_program(found, examples, scorer, ready, options)
-        passed = None if min_score is None else result.score is not None and result.score >= min_score
+        passed = None if min_score is None else gate(result, min_score)
         if json:
-            emit(facts(result, examples, rows, (min_score, passed)))
+            verdict = None if min_score is None else {"min_score": min_score, "passed": passed}
+            emit({**facts(result, examples, rows), "gate": verdict})
         else:
             show(result, examples)
-    if passed is False:
-        score = "none" if result.score is None else f"{result.score:.3f}"
-        note(f"gate failed: the score is {score}, and --min-score is {min_score:g}", colour="red")
-        raise typer.Exit(GATE)
+        if result.failures:
+            kept.tell(f"{sum(result.failures.values()):,} of {result.n:,} examples could not be scored")
+    _leave(result, min_score, passed)
+
+
+def gate(result: Evaluation, least: float) -> bool | None:
+    """Whether the score is at least `least`; None where that hangs on the examples that could not be scored."""
+    total = (result.score or 0.0) * result.scored
+    unscored = result.n - result.scored
+    if not unscored:
+        return result.score is not None and result.score >= least
+    if total / result.n >= least:
+        return True
+    return False if (total + unscored) / result.n < least else None
+
+
+def _leave(result: Evaluation, least: float | None, passed: bool | None) -> None:
+    """Raises typer.Exit with the code that the result asks for."""
+    if result.score is None:
+        note("nothing was scored", colour="red")
+        raise typer.Exit(PROVIDER)
+    if least is None or passed:
+        return
+    if passed is None:
+        note(f"the gate is open: whether the score is {least:g} hangs on what could not be scored", colour="red")
+        raise typer.Exit(PROVIDER)
+    note(f"gate failed: the score is {result.score:.3f}, and --min-score is {least:g}", colour="red")
+    raise typer.Exit(GATE)
+
+
+class Rows:
+    """The file that rows go to: the user's, or one of our own, which is kept only where there is a reason to."""
+
+    def __init__(self, given: Path | None) -> None:
+        self.path = given or Path(tempfile.mkdtemp(prefix="dspex-")) / "rows.jsonl"
+        self._ours = given is None
+
+    def tell(self, reason: str) -> None:
+        """Keep the rows, and say where they are and how to carry on."""
+        self._ours = False
+        note(f"{reason}. The rows are in {self.path}; carry on with the same command and --rows {self.path} --resume")
+
+    def close(self) -> None:
+        if self._ours:
+            shutil.rmtree(self.path.parent, ignore_errors=True)
 
 
 @contextmanager
-def keeping(rows: Path | None) -> Iterator[Path]:
-    """Where rows go: to `rows`, or to a file of their own that is kept only where the work is broken off."""
-    path = rows or Path(tempfile.mkdtemp(prefix="dspex-")) / "rows.jsonl"
+def keeping(rows: Path | None) -> Generator[Rows]:
+    """Where rows go. Work that is broken off leaves them there and says so."""
+    kept = Rows(rows)
     try:
-        yield path
+        yield kept
     except (KeyboardInterrupt, DspexError) as error:
         partial = getattr(error, "partial", None)
-        if isinstance(partial, Evaluation) and partial.n:
-            note(f"Stopped. So far:\n{partial.summary()}")
-        if path.is_file() and sum(1 for _ in path.open("rb")) > 1:
-            note(f"The rows so far are in {path}. Carry on with the same command and: --rows {path} --resume")
-        elif rows is None:
-            shutil.rmtree(path.parent, ignore_errors=True)
+        if isinstance(partial, Evaluation) and partial.scored:
+            note(partial.summary())
+        if kept.path.is_file() and any(row.scored for row in read_rows(kept.path)):
+            kept.tell("Stopped")
         raise
-    if rows is None:
-        shutil.rmtree(path.parent, ignore_errors=True)
+    finally:
+        kept.close()
 
 
-def facts(
-    result: Evaluation, data: Dataset, rows: Path | None, gate: tuple[float | None, bool | None]
-) -> dict[str, JSON]:
+def _check_rows(rows: Path | None, resume: bool) -> None:
+    if resume and rows is None:
+        raise ConfigurationError("--resume carries on with a file of rows: name it with --rows FILE")
+    if rows is not None and rows.exists() and not resume:
+        raise ConfigurationError(
+            f"--rows {rows}: this file is there already, and rows that were paid for are not overwritten; give "
+            "--resume to carry on with it, or name another file"
+        )
+
+
+def facts(result: Evaluation, data: Dataset, rows: Path | None) -> dict[str, JSON]:
     """The evaluation as JSON."""
     told = {**result.to_dict(), "rows": None if rows is None else str(rows)}
     told["worst"] = [_worst_facts(row, examples_by_id(data)) for row in worst(result)]
-    if gate[0] is not None:
-        told["gate"] = {"min_score": gate[0], "passed": gate[1]}
     return told
 
 
@@ -131,7 +178,7 @@ def worst(result: Evaluation, count: int = WORST) -> list[Assessment]:
     return nsmallest(count, lost, key=lambda row: (row.score is None, row.score or 0.0, row.example, row.sample))
 
 
-def examples_by_id(data: Dataset) -> Mapping[str, Mapping[str, JSON]]:
+def examples_by_id(data: Iterable[Example]) -> Mapping[str, Mapping[str, JSON]]:
     """The rows of the data by id."""
     return {item.id: item.values for item in data}
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 
 from dspex.blocking import wait
@@ -12,7 +12,7 @@ from dspex.kernel.ports import Runtime
 
 
 @contextmanager
-def opened(resolved: Resolved) -> Iterator[Runtime]:
+def opened(resolved: Resolved) -> Generator[Runtime]:
     """A runtime by these settings. Raises ConfigurationError without a model."""
     ready = build(resolved)
     try:

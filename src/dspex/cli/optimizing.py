@@ -178,7 +178,7 @@ def tell(result: OptimizationResult, source: Path, target: Path) -> None:
     if result.improved:
         say(f"saved: {target}")
         say(f"next:  dspex diff {source} {target}")
-        say(f"       dspex compare {source} {target}    (on data that neither the search nor the confirmation saw)")
+        say(f"       dspex compare {source} {target} FILE     with data that this search has not seen")
     else:
         say("Nothing was saved: the program stays as it is. More budget, or more examples, may show a gain.")
 
@@ -229,5 +229,5 @@ def _announce(program: ProgramData, splits: Splits, budget: Budget, strategy: st
     confirm = "half of val" if splits.confirm is None else f"{len(splits.confirm)}"
     note(
         f"{program.name}: {len(program.space)} variables, strategy {strategy!r}; {len(splits.train)} train, "
-        f"{len(splits.val)} val, {confirm} confirm; budget {limits}{default}"
+        f"{len(splits.val)} val, {confirm} to confirm; budget {limits}{default}"
     )

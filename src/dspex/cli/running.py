@@ -64,10 +64,9 @@ def run(  # noqa: PLR0913 - the options of the command
 def _object(text: str | None) -> dict[str, Any]:
     if text is None:
         return {}
-    if text == "-":
-        text = sys.stdin.read()
+    source = sys.stdin.read() if text == "-" else text
     try:
-        found = jsonlib.loads(text)
+        found: Any = jsonlib.loads(source)
     except jsonlib.JSONDecodeError as error:
         raise InputError(f"--json-input: not JSON: {error.msg} at character {error.pos + 1}") from None
     if not is_mapping(found):
