@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, bindparam, delete, select
+from sqlalchemy import Connection, bindparam, delete, func, select
 
+from dspex.clients.remembered import from_memory
 from dspex.kernel.ports import Completion, Request, Usage
 from dspex.storage.database import Database, Guard
 from dspex.storage.statements import insert_new, packed, unpacked
 from dspex.storage.tables import calls
 
-_FROM_MEMORY = Usage(cached_calls=1)
 _KEPT = 50_000
 
 
@@ -23,7 +23,7 @@ _KEPT = 50_000
 class _Begun:
     key: str
     model: str
-    future: asyncio.Future[str | None]
+    future: asyncio.Future[Any]
 
 
 class DatabaseCallStore:
@@ -32,34 +32,60 @@ class DatabaseCallStore:
     `begin` looks a call up and, where nobody has its answer, commits the intent to send it, both in one transaction for
     all calls that begin at the same time. A call that an earlier owner of the run had sent without hearing of it is
     `unknown`; sending it again adds to its `sends`, which is what `repeated_calls` counts.
+
+    `booked` are the calls that the run's ledger accounts for. An answer that the run bought but, because it was killed,
+    never booked, comes back with what it cost, once: so the ledger ends as it would have without the kill.
     """
 
-    def __init__(self, database: Database, run: str | None = None, epoch: int = 0, guard: Guard | None = None) -> None:
+    def __init__(
+        self,
+        database: Database,
+        run: str | None = None,
+        epoch: int = 0,
+        guard: Guard | None = None,
+        *,
+        booked: Iterable[str] = (),
+    ) -> None:
         self._database, self._run, self._epoch, self._guard = database, run, epoch, guard
+        self._booked = set(booked)
         self._insert = insert_new(calls, database.location.dialect)
         self._begun: list[_Begun] = []
         self._flushing: set[asyncio.Task[None]] = set()
         self._known: dict[str, Completion] = {}
 
-    async def begin(self, key: str, request: Request) -> Completion | None:
+    async def get(self, key: str) -> Completion | None:
         if (found := self._known.get(key)) is not None:
             return found
+        query = select(calls.c.completion).where(calls.c.key == key, calls.c.state == "done")
+        text = await self._database.read(lambda c: c.execute(query).scalar_one_or_none())
+        return None if text is None else completion_of(text, key)
+
+    async def begin(self, key: str, request: Request) -> Completion | None:
+        if (found := self._known.get(key)) is not None:
+            return from_memory(found, key)
         entry = _Begun(key, request.model, asyncio.get_running_loop().create_future())
         self._begun.append(entry)
         if len(self._begun) == 1:
             task = asyncio.create_task(self._flush())
             self._flushing.add(task)
             task.add_done_callback(self._flushing.discard)
-        text = await entry.future
-        return None if text is None else self._remember(key, completion_of(text))
+        row = await entry.future
+        if row is None:
+            return None
+        completion = self._remember(key, completion_of(row.completion, key))
+        if row.run == self._run and key not in self._booked:
+            self._booked.add(key)
+            return completion
+        return from_memory(completion, key)
 
-    async def finish(self, key: str, request: Request, completion: Completion) -> None:
+    async def put(self, key: str, request: Request, completion: Completion) -> None:
         usage = completion.usage
         row = {
             "of": key, "completion": completion_text(completion), "input_tokens": usage.input_tokens,
             "output_tokens": usage.output_tokens, "usd": usage.usd, "finished": time.time(),
         }  # fmt: skip
         await self._database.append(_FINISH, row, self._guard)
+        self._booked.add(key)
         self._remember(key, completion)
 
     async def abandon(self, key: str) -> None:
@@ -72,7 +98,7 @@ class DatabaseCallStore:
     async def _flush(self) -> None:
         begun, self._begun = self._begun, []
 
-        def work(connection: Connection) -> dict[str, str]:
+        def work(connection: Connection) -> dict[str, Any]:
             return self._look_up_and_intend(connection, {item.key: item.model for item in begun})
 
         try:
@@ -88,11 +114,11 @@ class DatabaseCallStore:
             if not item.future.done():
                 item.future.set_result(found.get(item.key))
 
-    def _look_up_and_intend(self, connection: Connection, models: Mapping[str, str]) -> dict[str, str]:
+    def _look_up_and_intend(self, connection: Connection, models: Mapping[str, str]) -> dict[str, Any]:
         """Answers that are there; for all others the intent is written."""
-        query = select(calls.c.key, calls.c.state, calls.c.completion).where(calls.c.key.in_(list(models)))
+        query = select(calls.c.key, calls.c.run, calls.c.state, calls.c.completion).where(calls.c.key.in_(list(models)))
         rows = {row.key: row for row in connection.execute(query)}
-        found = {key: row.completion for key, row in rows.items() if row.state == "done"}
+        found = {key: row for key, row in rows.items() if row.state == "done"}
         now = time.time()
         again = [key for key, row in rows.items() if row.state != "done"]
         new = [key for key in models if key not in rows]
@@ -140,9 +166,23 @@ def completion_text(completion: Completion) -> str:
     return packed([completion.text, completion.finish_reason, completion.model, calls_list, figures])
 
 
-def completion_of(text: str) -> Completion:
+def completion_of(text: str, key: str = "") -> Completion:
     """What `completion_text` wrote, with the usage it had."""
     answer, reason, model, tool_calls, figures = unpacked(text)
     sent, asked, answered, usd, retries = figures
     usage = Usage(sent, asked, answered, usd, 0, retries)
-    return Completion(answer, reason, usage, model, tuple(tool_calls), True)
+    return Completion(answer, reason, usage, model, tuple(tool_calls), False, key)
+
+
+def spent_by(connection: Connection, run: str) -> Usage:
+    """What a run's calls have used, each call once; a call whose answer was lost counts as one call."""
+    mine = calls.c.run == run
+    query = select(
+        func.count(),
+        func.coalesce(func.sum(calls.c.input_tokens), 0),
+        func.coalesce(func.sum(calls.c.output_tokens), 0),
+        func.coalesce(func.sum(calls.c.usd), 0.0),
+        func.count().filter(calls.c.state == "done", calls.c.usd.is_(None)),
+    ).where(mine)
+    count, asked, answered, usd, unpriced = connection.execute(query).one()
+    return Usage(int(count), int(asked), int(answered), None if unpriced else float(usd))

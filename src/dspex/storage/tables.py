@@ -141,6 +141,7 @@ evaluations = Table(
     Column("score", Float, nullable=False),
     Column("data", Text, nullable=False),
     Column("trace", Text),
+    Index(None, "run", "round"),
     sqlite_with_rowid=False,
 )
 """Scored pairs; the first write of a pair wins."""
@@ -176,7 +177,7 @@ calls = Table(
     Column("started", Float, nullable=False),
     Column("finished", Float),
     CheckConstraint("state IN ('intent', 'done', 'unknown')", name="state"),
-    Index(None, "run", "state"),
+    Index(None, "run", "state", "sends"),
     sqlite_with_rowid=False,
 )
 

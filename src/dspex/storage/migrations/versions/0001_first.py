@@ -32,7 +32,7 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("key", name=op.f("pk_calls")),
         sqlite_with_rowid=False,
     )
-    op.create_index(op.f("ix_calls_run_state"), "calls", ["run", "state"], unique=False)
+    op.create_index(op.f("ix_calls_run_state_sends"), "calls", ["run", "state", "sends"], unique=False)
     op.create_table(
         "datasets",
         sa.Column("hash", sa.String(length=64), nullable=False),
@@ -136,6 +136,7 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("run", "candidate", "example", "sample", name=op.f("pk_evaluations")),
         sqlite_with_rowid=False,
     )
+    op.create_index(op.f("ix_evaluations_run_round"), "evaluations", ["run", "round"], unique=False)
     op.create_table(
         "events",
         sa.Column("sequence", _SERIAL, autoincrement=True, nullable=False),
