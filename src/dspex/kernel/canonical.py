@@ -49,11 +49,10 @@ def plain(value: Any, where: str = "value") -> Any:
         data = to_jsonable_python(value, by_alias=True)
         canonical(data)
     except (PydanticSerializationError, ValueError, RecursionError) as error:
-        reason = "holds NaN or infinity and" if "float" in str(error) else ""
-        text = " ".join(
-            f"{where}: a {type(value).__name__} {reason} cannot be written as JSON; convert it first".split()
-        )
-        raise DataError(text) from error
+        reason = "with NaN or infinity in it " if "float" in str(error) else ""
+        raise DataError(
+            f"{where}: a value of type {type(value).__name__} {reason}cannot be written as JSON; convert it first"
+        ) from error
     return data
 
 

@@ -49,7 +49,8 @@ def _facts(program: Program) -> Iterator[tuple[str, JSON]]:
             where = f"{path}.{key}"
             if isinstance(value, Variable):
                 if where in values:
-                    yield where, values[where]
+                    unset = key == "instructions" and values[where] is None  # then the signature's own are in force
+                    yield where, step.signature.instructions if unset else values[where]
                 yield f"{where}:variable", written(value)
             else:
                 yield where, value
@@ -58,10 +59,18 @@ def _facts(program: Program) -> Iterator[tuple[str, JSON]]:
 
 
 def _order(before: Program, after: Program) -> Iterator[Change]:
-    """A change of the order of steps, where the steps themselves are the same ones."""
-    left, right = [path for path, _ in before.walk()], [path for path, _ in after.walk()]
-    if left != right and sorted(left) == sorted(right):
-        yield Change("pipeline:order", "changed", left, right)
+    """Changes of order alone: of the steps, and of the fields of a signature."""
+    left, right = dict(_sequences(before)), dict(_sequences(after))
+    for path in sorted(left.keys() & right.keys()):
+        if left[path] != right[path] and sorted(left[path]) == sorted(right[path]):
+            yield Change(path, "changed", left[path], right[path])
+
+
+def _sequences(program: Program) -> Iterator[tuple[str, list[str]]]:
+    yield "pipeline:order", [path for path, _ in program.walk()]
+    for path, step in program.walk():
+        yield f"{path}:input order", [item.name for item in step.signature.inputs]
+        yield f"{path}:output order", [item.name for item in step.signature.outputs]
 
 
 def _signature_facts(path: str, step: Step) -> Iterator[tuple[str, JSON]]:

@@ -37,7 +37,9 @@ def refusing(
     try:
         return handler(data)
     except ValidationError as fault:
-        name = data.get("name") if is_mapping(data) else None
+        if not is_mapping(data):
+            raise  # whoever holds it knows where it stands
+        name = data.get("name")
         label = f"{noun} {name!r}" if name is not None else noun
         raise error(f"{label}: {sentence(faults(fault, model.model_fields))}") from None
 

@@ -10,7 +10,7 @@ from dspex.errors import VariableError
 from dspex.kernel.ports import JSON
 from dspex.kernel.variable import Variable, others, require_default
 
-_SLACK = 1e-9  # of a step: how far a number may be from its place on the grid
+_SLACK = 1e-6  # of a step: how far a number may be from its place on the grid
 
 
 class Float(Variable):
@@ -69,7 +69,8 @@ class Float(Variable):
         if self.step is not None:
             last = int(self.size()) - 1
             value = self.low + min(max(round((value - self.low) / self.step), 0), last) * self.step
-        return min(max(float(f"{value:.10g}"), self.low), self.high)
+        short = float(f"{value:.10g}" if self.step is None else f"{value:.15g}")
+        return min(max(short, self.low), self.high)
 
 
 class Integer(Variable):

@@ -24,10 +24,14 @@ _TYPES: dict[str, Any] = {
 def signature(
     text: str, instructions: str = "", *, name: str = "signature", types: Mapping[str, Any] | None = None
 ) -> Schema:
-    """The schema of a shorthand; `types` names further types. A field without a type is `str`."""
-    left, arrow, right = text.partition("->")
-    if not arrow or "->" in right:
+    """The schema of a shorthand; `types` names further types. A field without a type is `str`.
+
+    One whose type allows None may be left out, since a line has no place for a default.
+    """
+    sides = _split(text, "->")
+    if len(sides) != 2:
         raise SignatureError(f"signature {text!r}: write `inputs -> outputs`, with one arrow")
+    left, right = sides
     known = {**_TYPES, **(types or {})}
     fields: dict[str, Any] = {}
     for side, marker in ((left, Input), (right, Output)):
@@ -35,7 +39,7 @@ def signature(
             if field in fields:
                 raise SignatureError(f"signature {text!r}: field {field!r} is there twice")
             optional = type(None) in getattr(kind, "__args__", ())
-            fields[field] = (kind, marker(default=None) if optional and marker is Output else marker())
+            fields[field] = (kind, marker(default=None) if optional else marker())
     return create_model(name, __base__=Signature, __doc__=instructions or None, **fields).schema_of()
 
 
@@ -57,7 +61,7 @@ def as_schema(given: type[Signature] | Schema | str, instructions: str = "") -> 
 
 def _fields(side: str, text: str, known: Mapping[str, Any]) -> list[tuple[str, Any]]:
     found: list[tuple[str, Any]] = []
-    for part in _split(side):
+    for part in filter(str.strip, _split(side, ",")):
         name, colon, kind = (piece.strip() for piece in part.partition(":"))
         if not IDENTIFIER.fullmatch(name):
             raise SignatureError(f"signature {text!r}: {name!r} is not a field name (letters, digits and _)")
@@ -67,11 +71,11 @@ def _fields(side: str, text: str, known: Mapping[str, Any]) -> list[tuple[str, A
     return found
 
 
-def _split(side: str) -> list[str]:
-    """The parts between commas that are outside brackets and quotes."""
+def _split(text: str, separator: str) -> list[str]:
+    """The parts between separators that are outside brackets and quotes."""
     parts: list[str] = []
     depth, quote, start = 0, "", 0
-    for index, char in enumerate(side):
+    for index, char in enumerate(text):
         if quote:
             quote = "" if char == quote else quote
         elif char in "'\"":
@@ -80,11 +84,10 @@ def _split(side: str) -> list[str]:
             depth += 1
         elif char in "])":
             depth -= 1
-        elif char == "," and depth == 0:
-            parts.append(side[start:index])
-            start = index + 1
-    parts.append(side[start:])
-    return [part for part in parts if part.strip()]
+        elif depth == 0 and text.startswith(separator, index):
+            parts.append(text[start:index])
+            start = index + len(separator)
+    return [*parts, text[start:]]
 
 
 def _type(kind: str, text: str, field: str, known: Mapping[str, Any]) -> Any:

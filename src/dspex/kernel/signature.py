@@ -10,7 +10,6 @@ from inspect import cleandoc
 from typing import Any, ClassVar, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ModelWrapValidatorHandler, model_validator
-from pydantic._internal._model_construction import ModelMetaclass
 from pydantic.errors import PydanticUndefinedAnnotation, PydanticUserError
 from pydantic.fields import FieldInfo
 
@@ -119,19 +118,7 @@ def validator_of(fields: Iterable[FieldSchema], extra: Literal["ignore", "forbid
     return Validator({item.name: (item.type, item.optional, item.default) for item in fields}, extra)
 
 
-class _SignatureType(ModelMetaclass):
-    """Says in this project's words what is wrong with a class, at its definition."""
-
-    def __new__(mcs, name: str, bases: tuple[type, ...], namespace: dict[str, Any], **options: Any) -> type:
-        try:
-            return super().__new__(mcs, name, bases, namespace, **options)
-        except PydanticUserError as error:
-            raise SignatureError(f"signature {name}: {_reworded(error.message)}") from error
-        except (NameError, TypeError) as error:
-            raise SignatureError(f"signature {name}: {error}") from error
-
-
-class Signature(BaseModel, metaclass=_SignatureType):
+class Signature(BaseModel):
     """Write a class: its docstring is the instructions, its annotations the fields.
 
         class Route(Signature):
@@ -145,15 +132,28 @@ class Signature(BaseModel, metaclass=_SignatureType):
     and enforced. Python validators that JSON Schema cannot express run when you read `state.outputs(Route)`.
     """
 
-    # Unknown types reach the JSON Schema generator, whose refusal becomes a SignatureError.
-    model_config = ConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=True, protected_namespaces=())
+    # Built below, so that what is wrong is said as a SignatureError; unknown types reach the JSON Schema generator, and
+    # fields without a type reach `_require_fields`.
+    model_config = ConfigDict(
+        frozen=True,
+        extra="forbid",
+        arbitrary_types_allowed=True,
+        defer_build=True,
+        ignored_types=(FieldInfo,),
+        protected_namespaces=(),
+    )
     _described: ClassVar[Schema | None] = None
 
     @classmethod
     def __pydantic_init_subclass__(cls, **kwargs: Any) -> None:
         super().__pydantic_init_subclass__(**kwargs)
         cls._described = None
-        if cls.__pydantic_complete__ and "output" in map(_role, cls.model_fields.values()):
+        _require_fields(cls)
+        try:
+            built = cls.model_rebuild(raise_errors=False)
+        except PydanticUserError as error:
+            raise SignatureError(f"signature {cls.__name__}: {error.message.partition(chr(10))[0]}") from error
+        if built is not False and "output" in map(_role, cls.model_fields.values()):
             cls._described = _describe(cls)
 
     @classmethod
@@ -174,6 +174,16 @@ class Signature(BaseModel, metaclass=_SignatureType):
     def named(cls, **values: Any) -> Self:
         """An instance from checked JSON values; defaults fill what is absent, other names are left out."""
         return cls.model_validate_json(canonical({key: values[key] for key in cls.model_fields if key in values}))
+
+
+def _require_fields(cls: type[Signature]) -> None:
+    """What pydantic has not taken for a field has no type, or a name it may not have."""
+    for name, value in cls.__dict__.items():
+        if isinstance(value, FieldInfo):
+            fault = f"has no type; write `{name}: str = {str(_role(value)).title()}()`"
+            if name.startswith("_"):
+                fault = f"starts with an underscore; name it {name.strip('_')!r}"
+            raise SignatureError(f"signature {cls.__name__}: field {name!r} {fault}")
 
 
 def _describe(cls: type[Signature]) -> Schema:
@@ -230,13 +240,6 @@ def _role(info: FieldInfo) -> str | None:
     extra = info.json_schema_extra
     role = extra.get(_ROLE) if is_mapping(extra) else None
     return role if isinstance(role, str) else None
-
-
-def _reworded(message: str) -> str:
-    """pydantic's advice where it would lead astray, in words of signatures."""
-    if found := re.search(r"non-annotated attribute was detected: `(\w+) =", message):
-        return f"field {found[1]!r} has no type; write `{found[1]}: str = Input()`"
-    return message.partition("\n")[0]
 
 
 @dataclass(frozen=True, slots=True)

@@ -194,8 +194,12 @@ class Subset(Variable):
         return [self.of[index] for index in sorted(rng.sample(range(len(self.of)), count))]
 
     def size(self) -> float:
-        total = sum(math.comb(len(self.of), count) for count in range(self.min, self._most + 1))
-        return float(total) if total.bit_length() < 1000 else math.inf
+        total = 0
+        for count in range(self.min, self._most + 1):
+            total += math.comb(len(self.of), count)
+            if total.bit_length() > 1000:  # more than a float can hold
+                return math.inf
+        return float(total)
 
     def near(self, value: JSON) -> list[JSON]:
         flipped = [self.normal([*value, item] if item not in value else others(value, item)) for item in self.of]
