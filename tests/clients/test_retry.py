@@ -97,6 +97,14 @@ def test_it_gives_up_after_so_many_attempts_and_says_so() -> None:
     assert caught.value.billed
 
 
+@pytest.mark.parametrize("last", [RateLimitError("busy"), AuthenticationError("revoked")])
+def test_the_last_error_counts_as_billed_where_any_attempt_may_have_been(last: LMError) -> None:
+    call, _ = failing(LMTimeoutError("slow", billed=True), last)
+    with pytest.raises(type(last)) as caught:
+        run(call, RetryPolicy(attempts=2))
+    assert caught.value.billed
+
+
 def test_waits_double_up_to_the_longest_and_are_spread() -> None:
     call, _ = failing(*[ServerError("x")] * 6)
     assert run(call, RetryPolicy(attempts=7, base=1, longest=5))[1] == [1, 2, 4, 5, 5, 5]

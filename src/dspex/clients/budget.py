@@ -91,6 +91,13 @@ class Account:
         self._cached = spent.cached_calls
         self._answered, self._retries, self._priced = spent.output_tokens, spent.retries, spent.usd is not None
 
+    def change(self, budget: Budget) -> None:
+        """Another budget from now on; calls that wait for a place in the old one are looked at again."""
+        with self._lock:
+            self.budget = budget
+            self._measured = budget.tokens is not None or budget.usd is not None
+            self._wake()
+
     def balance(self) -> Balance:
         """What is spent, reserved and left now."""
         with self._lock:

@@ -46,7 +46,8 @@ class RetryPolicy(BaseModel):
 class Retry:
     """The layer that tries again. Attempts beyond the first are counted in `Usage.retries`.
 
-    Raises the last error, which then says after how many attempts it gave up.
+    Raises the last error, which then says after how many attempts it gave up; it counts as billed where any of them
+    may have been.
     """
 
     policy: RetryPolicy = field(default_factory=RetryPolicy)
@@ -65,8 +66,9 @@ class Retry:
         return persistent
 
     async def _again(self, call: Call, request: Request, failure: LMError) -> Completion:
-        attempt = 1
+        attempt, billed = 1, False
         while True:
+            failure.billed = billed = billed or failure.billed
             seconds = self.policy.wait(attempt, failure, self.chance())
             if seconds is None:
                 raise _final(failure, attempt, self.policy)
