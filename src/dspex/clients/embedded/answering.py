@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import math
 import random
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from dspex.clients.embedded.documents import Demonstration
 from dspex.clients.embedded.extraction import (
     date_in,
     keywords,
@@ -19,33 +17,12 @@ from dspex.clients.embedded.extraction import (
     sentences,
     span,
 )
-from dspex.clients.embedded.forms import Field, Form
-from dspex.clients.embedded.passages import Claim, claims
+from dspex.clients.embedded.forms import Field
 from dspex.clients.embedded.schemas import Schema
-from dspex.clients.embedded.sections import Section, as_text, plain_key
+from dspex.clients.embedded.sections import Section, plain_key
 from dspex.clients.embedded.similarity import Evidence, Verdict
-from dspex.clients.embedded.terms import features, stem, words
-
-_BOOLEAN = ("false", "true")
-
-
-@dataclass(frozen=True, slots=True)
-class Shown:
-    """A demonstration by the fields of the task: the text of its inputs, and its outputs by plain key."""
-
-    text: str
-    outputs: Mapping[str, str]
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Task:
-    """What a prompt asks for and all that it says about it, prepared once for any number of queries."""
-
-    form: Form
-    shown: tuple[Shown, ...]
-    guidance: str
-    evidence: Mapping[str, Evidence]
-    """By path of the field: "team", "items.colour"."""
+from dspex.clients.embedded.tasks import Task, joined, resolved
+from dspex.clients.embedded.terms import features, stem, weight_of, words
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,112 +34,6 @@ class Query:
     features: Mapping[str, float]
     temperature: float
     draw: random.Random | None
-
-
-def joined(sections: Sequence[Section]) -> str:
-    """The texts of sections, one below the other."""
-    return "\n".join(section.text for section in sections)
-
-
-def prepare(form: Form, guidance: str, demonstrations: tuple[Demonstration, ...]) -> Task:
-    """Index a prompt: everything that does not depend on the query."""
-    shown = tuple(_by_fields(demonstration, form) for demonstration in demonstrations)
-    paths = list(_choice_paths(form, shown, guidance))
-    spoken = claims(guidance, tuple(paths))
-    evidence = {path: _evidence(path, answers, spoken, shown) for path, answers in paths}
-    return Task(form, shown, guidance, evidence)
-
-
-def _by_fields(demonstration: Demonstration, form: Form) -> Shown:
-    keys = {plain_key(field.name) for field in form.fields}
-    if keys == {""} or (len(keys) == 1 and len(demonstration.outputs) == 1):
-        outputs = {next(iter(keys)): joined(demonstration.outputs)}
-        return Shown(joined(demonstration.inputs), outputs)
-    answers = {plain_key(s.key): s.text for s in demonstration.outputs if plain_key(s.key) in keys}
-    inputs = [*demonstration.inputs, *(s for s in demonstration.outputs if plain_key(s.key) not in keys)]
-    if not demonstration.inputs and not answers:
-        # Nothing names the outputs: the last part answers the ones before it.
-        return Shown(joined(demonstration.outputs[:-1]), {next(iter(keys)): demonstration.outputs[-1].text})
-    return Shown(joined(inputs), answers)
-
-
-def _choice_paths(form: Form, shown: Sequence[Shown], guidance: str) -> Any:
-    """Every field with admissible answers, by path, nested ones included."""
-    for field in form.fields:
-        schema = resolved(field.schema, form.defs)
-        if schema.get("type") == "string" and "enum" not in schema:
-            implied = _implied_choices([s.outputs.get(plain_key(field.name), "") for s in shown], shown, guidance)
-            if implied:
-                yield field.name, implied
-        yield from _nested(field.name, schema, form.defs, 0)
-
-
-def _nested(path: str, schema: Schema, defs: Schema | None, depth: int) -> Any:
-    if "enum" in schema:
-        yield path, tuple(as_text(value) for value in schema["enum"])
-    elif schema.get("type") == "boolean":
-        yield path, _BOOLEAN
-    elif depth < 6 and isinstance(schema.get("properties"), Mapping):
-        for name, part in schema["properties"].items():
-            yield from _nested(f"{path}.{name}", resolved(part, defs), defs, depth + 1)
-    elif depth < 6 and isinstance(schema.get("items"), Mapping):
-        yield from _nested(f"{path}.[]", resolved(schema["items"], defs), defs, depth + 1)
-
-
-def _implied_choices(values: Sequence[str], shown: Sequence[Shown], guidance: str) -> tuple[str, ...]:
-    """Answers of a field of free text that demonstrations use like labels: short, repeated, not out of the input."""
-    given = [(value, example.text) for value, example in zip(values, shown, strict=True) if value]
-    distinct = tuple(dict.fromkeys(value for value, _ in given))
-    short = all(len(value.split()) <= 3 and len(value) <= 40 and not numbers_in(value) for value in distinct)
-    if len(distinct) < 2 or not short:
-        return ()
-    repeated = len(distinct) < len(given)
-    listed = sum(value in guidance for value in distinct) == len(distinct)
-    return distinct if repeated or listed else ()
-
-
-def _evidence(path: str, answers: tuple[str, ...], spoken: Sequence[Claim], shown: Sequence[Shown]) -> Evidence:
-    names = path.split(".")
-    pairs: list[tuple[str, str]] = []
-    for example in shown:
-        value = example.outputs.get(plain_key(names[0]))
-        if value is None:
-            continue
-        pairs.extend((example.text, answer) for answer in _values_at(value, names[1:], answers))
-    return Evidence(answers, [claim for claim in spoken if claim.field == path], pairs)
-
-
-def _values_at(value: str, names: Sequence[str], answers: Sequence[str]) -> list[str]:
-    """The admissible answers that a demonstration's value holds at a path of names."""
-    found: Any = value.strip()
-    if names or found.startswith("["):
-        try:
-            found = json.loads(found)
-        except ValueError:
-            return []
-    items = [found]
-    for name in names:
-        if name == "[]":
-            items = [part for item in items if isinstance(item, list) for part in item]
-        else:
-            items = [item[name] for item in items if isinstance(item, dict) and name in item]
-    folded = {answer.lower(): answer for answer in answers}
-    return [folded[text] for item in items if (text := as_text(item).strip().lower()) in folded]
-
-
-def resolved(schema: Schema, defs: Schema | None) -> Schema:
-    """A schema with references followed and unions reduced to their first member that is not null."""
-    for _ in range(8):
-        if "$ref" in schema:
-            schema = (defs or {}).get(str(schema["$ref"]).rpartition("/")[2], {})
-        elif union := next((schema[key] for key in ("anyOf", "oneOf", "allOf") if schema.get(key)), None):
-            options = [option for option in union if isinstance(option, Mapping) and option.get("type") != "null"]
-            schema = options[0] if options else {"type": "null"}
-        elif isinstance(schema.get("type"), list):
-            schema = {**schema, "type": next((kind for kind in schema["type"] if kind != "null"), "null")}
-        else:
-            break
-    return schema
 
 
 def answer(task: Task, query: Query) -> dict[str, Any]:
@@ -200,7 +71,7 @@ def _reasons(task: Task, query: Query, verdicts: Mapping[str, Verdict]) -> str:
     parts = []
     for path, verdict in verdicts.items():
         best = max(range(len(verdict.scores)), key=lambda index: verdict.scores[index])
-        terms = verdict.matched[best][:4]
+        terms = [term for term in verdict.matched[best] if weight_of(term) >= 0.3][:4]
         if terms:
             quoted = ", ".join(f'"{term}"' for term in terms)
             parts.append(
@@ -281,7 +152,7 @@ class _Reader:
         if found and (not pairs or taken * 2 >= len(pairs)):
             about = f"{path.replace('_', ' ').replace('.', ' ')} {schema.get('description', '')}"
             wanted = {stem(word) for word in words(about)}
-            number = max(found, key=lambda pair: len(wanted & {stem(word) for word in words(pair[1])}))[0]
+            number = max(found, key=lambda pair: _fit(pair, wanted, kind))[0]
         elif near is not None and (values := numbers_in(near[1])):
             number = values[0][0]
         number = max(number, float(schema.get("minimum", number)))
@@ -338,6 +209,12 @@ class _Reader:
         given = [value for _, value in self._shown_values(path)]
         brief = bool(given) and sum(len(value.split()) <= 4 for value in given) * 2 > len(given)
         return span(question, best) if brief and source != question else best
+
+
+def _fit(found: tuple[float, str], wanted: set[str], kind: str) -> tuple[int, bool]:
+    """How well a number fits a field: words around it that the field has as well, then whether it is whole."""
+    number, around = found
+    return len(wanted & {stem(word) for word in words(around)}), number.is_integer() == (kind == "integer")
 
 
 def query_of(sections: tuple[Section, ...], temperature: float, draw: random.Random | None) -> Query:

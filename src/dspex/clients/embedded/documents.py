@@ -24,15 +24,14 @@ from dspex.clients.embedded.sections import (
     plain_key,
     split_answer,
 )
+from dspex.clients.embedded.terms import word_set
 
-_INSTRUCTING = frozenset(
-    """
+_INSTRUCTING = word_set("""
     instruction instructions task objective goal role rule rules guideline guidelines guidance format output_format
     response_format answer_format output outputs label labels category categories options choices classes constraints
     note notes requirements definitions steps schema system background_rules examples example hint hints important
     remember your_task
-    """.split()
-)
+    """)
 _EXAMPLE = frozenset({"example", "demo", "demonstration", "sample", "shot", "case", "record", "item", "few_shot"})
 _QUOTE = re.compile(r"\"\"\"(.+?)\"\"\"|\"([^\"\n]{12,})\"|“([^”]{12,})”|'([^'\n]{25,})'", re.DOTALL)
 _PLACEHOLDER = re.compile(r"^\s*(?:\{[^{}\n]*\}.*|<[^<>\n]*>|\.\.\.|…|\[[^\[\]\n]*\])\s*$")

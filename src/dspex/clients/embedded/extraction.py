@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Sequence
 
 from dspex.clients.embedded.sections import Section, plain_key
-from dspex.clients.embedded.terms import features, is_content, stem, words
+from dspex.clients.embedded.terms import features, is_content, stem, word_set, words
 
 _SENTENCE = re.compile(r"(?<=[.!?])\s+|\n+")
 _NUMBER = re.compile(
@@ -20,9 +20,12 @@ _DATE = re.compile(
     r"|\b(?:Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec)[a-z]*\.? \d{1,2}(?:st|nd|rd|th)?(?:,? \d{4})?"
     r"|\b(?:1[0-9]|20)\d{2}\b"
 )
-_MONTHS = {m: i for i, m in enumerate("jan feb mar apr may jun jul aug sep oct nov dec".split(), start=1)}
+_MONTHS = {
+    m: i
+    for i, m in enumerate(("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"), start=1)
+}
 _PROPER = re.compile(r"\b[A-Z][\w'’.-]*(?:\s+(?:of|the|de|van|von|da)?\s*[A-Z][\w'’.-]*)*")  # noqa: RUF001
-_ASKING = frozenset("question query q ask request claim topic instruction prompt message".split())
+_ASKING = word_set("question query q ask request claim topic instruction prompt message")
 
 
 def sentences(text: str) -> list[str]:

@@ -28,7 +28,7 @@ _OBJECT_KEY = re.compile(rf"[{{,]\s*[\"'“]?({_NAME})[\"'”]?\s*:")
 _LIST_HEAD = re.compile(
     r"^[^\n]*\b(?:outputs?|answer|respond|reply|return|produce|predict|fill)\b[^\n]*:[ \t]*$", re.I | re.M
 )
-_LIST_ITEM = re.compile(rf"^[ \t]*(?:\d+[.)]|[-*•])[ \t]*[`\"*]{{0,2}}({_NAME})[`\"*]{{0,2}}[ \t]*(?=[(:–-]|$)")
+_LIST_ITEM = re.compile(rf"^[ \t]*(?:\d+[.)]|[-*•])[ \t]*[`\"*]{{0,2}}({_NAME})[`\"*]{{0,2}}[ \t]*(?=[(:\u2013-]|$)")
 _PLACEHOLDER = re.compile(
     r"^\s*(?:\{[^\n]*|<[^\n]*|\.\.\.[^\n]*|…[^\n]*|\[[^\n]*|\([^\n]*|your [^\n]*|the [^\n]*)?$", re.I
 )
@@ -141,7 +141,7 @@ def _shape_in(text: str, asked: frozenset[str]) -> Shape:
     for heads, style in ((heading_heads(text), "headings"), (label_heads(text), "labels")):
         ends = [head[0] for head in heads[1:]] + [len(text)]
         blanks = [h for h, end in zip(heads, ends, strict=False) if _PLACEHOLDER.match(text[h[1] : end].strip(" \n\t"))]
-        blanks = [head for head in blanks if text[head[1] :].strip() or style == "headings"]
+        blanks = [head for head in blanks if text[head[1] :].lstrip(" \t\n")[:1] in {"{", "<", ".", "…", "(", "["}]
         if names := _outputs([head[2] for head in blanks], asked):
             opening = text[blanks[0][0] : blanks[0][1]].strip().replace(blanks[0][2], "{name}")
             return Shape("headings" if style == "headings" else "labels", names, opening)

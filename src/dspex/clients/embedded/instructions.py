@@ -7,9 +7,9 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from dspex.clients.embedded.cases import role_of
 from dspex.clients.embedded.documents import numberless
 from dspex.clients.embedded.prompt import Prompt
+from dspex.clients.embedded.records import role_of
 from dspex.clients.embedded.sections import (
     by_tags,
     fenced_blocks,
@@ -18,25 +18,28 @@ from dspex.clients.embedded.sections import (
     marker_heads,
     plain_key,
 )
+from dspex.clients.embedded.wishes import asks_for_text
 
-_NOUN = r"(?:instructions?|prompts?|guidelines?|rules?|playbook|directives?|system_message)"
+_NOUN = r"(?:instructions?|prompts?|guidelines?|rules?|playbook|directives?|system_message|task_description)"
 _KEY = re.compile(
-    rf"^(?:current|existing|present|old|previous|original|baseline)$|^(?:(?:the|your|my|our|its|current|existing|old|previous|original|base|basic|seed|initial|present|task|system|parent"
-    rf"|assistant|model|program|student|s)_?)*{_NOUN}(?:_(?:text|so_far|to_improve|used|now|in_use|being_used))*$"
+    rf"^(?:current|existing|present|old|previous|original|baseline)$|^(?:(?:the|your|my|our|its|current|existing|old|previous|original|base|basic|seed|initial|present|task|system|parent|module"
+    rf"|assistant|model|program|student|s)_?)*{_NOUN}(?:_(?:text|so_far|in_use|to_improve|used|now|in_use|being_used))*$"
 )
 _INTRODUCED = re.compile(
     rf"\b(?:{_NOUN.replace('_', '[ _]')}|system message)\b[^\n]{{0,120}}:?[ \t]*\n+[ \t]*```[\w-]*\n(.*?)\n[ \t]*```",
     re.IGNORECASE | re.DOTALL,
 )
 _QUOTED = re.compile(
-    rf"\b{_NOUN.replace('_', '[ _]')}\b[^\n\"“”]{{0,60}}[:,]?\s*(?:\"\"\"\s*(.{{8,}}?)\s*\"\"\"|[\"“](.{{8,}}?)[\"”](?=\W|$))",
+    rf"\b{_NOUN.replace('_', '[ _]')}\b[^\n\"“”]{{0,60}}[:,]?\s*"
+    r"(?:\"\"\"\s*(.{8,}?)\s*\"\"\"|[\"“`](.{8,}?)[\"”`](?=\W|$))",
     re.IGNORECASE | re.DOTALL,
 )
 _ATTEMPT = re.compile(
     r"(?:instruction|prompt|attempt|candidate)s?\s*(?:#|no\.?\s*)?\d*\s*:\s*"
     r"(?P<text>(?:(?!\b(?:instruction|prompt|attempt|candidate)s?\s*#?\s*\d).)+?)\s*"
     r"(?:[\n;,|]\s*prefix\s*#?\d*\s*:\s*(?P<prefix>[^\n|]*?)\s*)?"
-    r"[\n;,|(]\s*(?:resulting |validation |dev |mean |its )?(?:score|accuracy|rating)\s*#?\d*\s*[:=]\s*(?P<score>\d+(?:\.\d+)?)",
+    r"[\n;,|(]\s*(?:resulting |validation |dev |mean |its )?(?:score|accuracy|rating)\s*#?\d*\s*[:=]\s*"
+    r"(?P<score>\d+(?:\.\d+)?)",
     re.IGNORECASE | re.DOTALL,
 )
 
@@ -61,8 +64,16 @@ def current_instruction(prompt: Prompt, raw: Sequence[str]) -> str:
     for text in reversed(raw):
         for found in (_tagged(text), _fenced(text), _under_header(text), _quoted(text)):
             if found:
-                return _bare(found)
+                return _bare(_without_request(found))
     return ""
+
+
+def _without_request(text: str) -> str:
+    """A text without closing paragraphs that lead to something else, or say what is wanted of the instruction."""
+    body, blank, last = text.rstrip().rpartition("\n\n")
+    if blank and (last.rstrip().endswith(":") or asks_for_text(last)):
+        return _without_request(body)
+    return text
 
 
 def _bare(text: str) -> str:

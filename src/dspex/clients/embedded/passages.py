@@ -7,13 +7,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from dspex.clients.embedded.sections import json_values
-from dspex.clients.embedded.terms import fold, words
+from dspex.clients.embedded.terms import fold, word_set, words
 
 Choices = tuple[tuple[str, tuple[str, ...]], ...]
 """Field name and its admissible answers, in the prompt's order."""
 
 _BULLET = re.compile(r"^\s*(?:[-*•+]|\d{1,2}[.)])\s+")
-_HEADED = re.compile(r"^(?P<head>[^\n]{1,80}?)\s*(?::|->|=>|→|⇒|\s[-–—]\s)\s+(?P<body>\S.*)$")
+_HEADED = re.compile(r"^(?P<head>[^\n]{1,80}?)\s*(?::|->|=>|→|⇒|\s[-\u2013\u2014]\s)\s+(?P<body>\S.*)$")
 _BARE_HEAD = re.compile(r"^[\s#*_`>\-•\d.)]*(?P<head>[^\n]{1,60}?)[\s*_`]*:?[\s*_`]*$")
 _SENTENCE = re.compile(r"(?<=[.!?])\s+(?=[A-Z\"'`“*])")
 _CLAUSE = re.compile(r"[;,]\s+|\s+(?:and|but|while|whereas|or)\s+|\s+[-–—]\s+|[()]")
@@ -22,9 +22,10 @@ _NEGATION = re.compile(
 )
 _DEFAULT = re.compile(
     r"\b(?:otherwise|by default|default|in doubt|unsure|unclear|nothing else|none of (?:these|them|the|this)"
-    r"|nothing (?:of (?:these|this)|applies|fits|matches|else speaks)|everything else|anything else|all other|any other)\b"
+    r"|nothing (?:of (?:these|this)|applies|fits|matches|else speaks)|everything else|anything else"
+    r"|all other|any other)\b"
 )
-_WEAK = frozenset("yes no true false none other high low a b c d e i in on it is an or good bad new old".split())
+_WEAK = word_set("yes no true false none other high low a b c d e i in on it is an or good bad new old")
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any
 
@@ -12,8 +12,8 @@ from dspex.clients.embedded.documents import Demonstration, read_document
 from dspex.clients.embedded.sections import Section, Style, plain_key, split_answer, split_input, unfenced
 
 _DEMAND = re.compile(
-    r"(?:now |please |then |finally |and )*(?:respond|reply|answer|return|output|produce|give|provide|write|fill|complete"
-    r"|use|end|start|begin|your (?:answer|response|reply|output))\b",
+    r"(?:now |please |then |finally |and )*(?:respond|reply|answer|return|output|produce|give|provide|write|fill"
+    r"|complete|use|end|start|begin|your (?:answer|response|reply|output))\b",
     re.IGNORECASE,
 )
 _FORMAT_WORD = re.compile(
@@ -49,6 +49,10 @@ class Prompt:
     """The label at the very end of the message that the answer continues, as in "Answer:"."""
     style: Style = "plain"
     """The notation of the query."""
+    closing: str = ""
+    """The end of the last message as it stands, where requests without notation say how to answer."""
+    turns: int = 0
+    """How many of the demonstrations were earlier turns of the conversation; the others stand in a text."""
 
 
 def text_of(content: Any) -> str:
@@ -84,7 +88,7 @@ def read_prompt(messages: Sequence[Mapping[str, Any]]) -> Prompt:
     body, demand = cut_demand(last)
     demand = f"{demand}\n\n{correction}".strip()
     if not system and not shown:
-        return _alone(body, demand)
+        return replace(_alone(body, demand), closing=last[-400:])
     background = read_document(system, False)
     cue = _OUTPUT_CUE.search(body)
     if _is_document(body):
@@ -95,13 +99,17 @@ def read_prompt(messages: Sequence[Mapping[str, Any]]) -> Prompt:
             asked.query,
             demand,
             cue.group(1) if cue else None,
+            closing=last[-400:],
+            turns=len(shown),
         )
     if cue is not None:
         body = body[: cue.start()]
     split = split_input(body)
     guidance = f"{background.guidance}\n\n{split.head}".strip() if split.head else background.guidance
     named = cue.group(1) if cue else None
-    return Prompt(guidance, background.demonstrations + shown, split.sections, demand, named, split.style)
+    return Prompt(
+        guidance, background.demonstrations + shown, split.sections, demand, named, split.style, last[-400:], len(shown)
+    )
 
 
 def _alone(body: str, demand: str) -> Prompt:

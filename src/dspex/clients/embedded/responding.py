@@ -9,12 +9,14 @@ from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 
-from dspex.clients.embedded.answering import Task, answer, prepare, query_of
+from dspex.clients.embedded.answering import answer, query_of
 from dspex.clients.embedded.documents import Demonstration
 from dspex.clients.embedded.forms import Shape, read_form, write
 from dspex.clients.embedded.prompt import read_prompt, text_of
-from dspex.clients.embedded.rewriting import compose, describing, recognized
+from dspex.clients.embedded.recognition import recognized
+from dspex.clients.embedded.rewriting import compose, describing
 from dspex.clients.embedded.sections import plain_key
+from dspex.clients.embedded.tasks import Task, prepare
 
 
 def respond(messages: Sequence[Mapping[str, Any]], settings: Mapping[str, Any], sample: int = 0) -> str:
@@ -33,9 +35,9 @@ def respond(messages: Sequence[Mapping[str, Any]], settings: Mapping[str, Any], 
         prompt.cue,
         _format_of(settings),
     )
-    job = recognized(prompt, task.form, [path for path in task.evidence if "." not in path])
+    raw = [text_of(message.get("content")) for message in messages]
+    job = recognized(prompt, task.form, raw)
     if job is not None:
-        raw = [text_of(message.get("content")) for message in messages]
         varied = generator(messages, settings, sample) if temperature > 0 or sample > 0 else None
         return write(task.form, compose(job, prompt, task.form, raw, varied))
     values = answer(task, query_of(prompt.query, temperature, draw))

@@ -1,58 +1,23 @@
-"""Recognizes requests to write or improve instructions, and answers them with rules learned from their examples."""
+"""Answers requests to write or improve instructions with rules learned from the examples in them."""
 
 from __future__ import annotations
 
 import random
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
-from dspex.clients.embedded.answering import resolved
 from dspex.clients.embedded.cases import Case, cases_in
 from dspex.clients.embedded.forms import Field, Form
 from dspex.clients.embedded.instructions import Attempt, attempts_in, current_instruction, names_listed
 from dspex.clients.embedded.passages import Choices
 from dspex.clients.embedded.prompt import Prompt
+from dspex.clients.embedded.recognition import Job
 from dspex.clients.embedded.rules import Style, drawn_style, lessons, shortened, with_rules
 from dspex.clients.embedded.sections import plain_key
+from dspex.clients.embedded.tasks import resolved
 
-_NOUN = (
-    r"(?:instructions?|prompts?|guidelines?|guidance|rules?|rule ?book|directives?|playbook|advice|system message"
-    r"|task description|wording|briefing|policy)"
-)
-_VERB = (
-    r"(?:re-?writ\w*|writ(?:e|es|ing)|wrote|propos\w*|improv\w*|revis\w*|draft\w*|craft\w*|generat\w*|suggest\w*|formulat\w*"
-    r"|optimi[sz]\w*|refin\w*|produc\w*|edit|edits|editing|rephras\w*|reword\w*|creat\w*|updat\w*|fix|fixes|fixing|amend\w*"
-    r"|compos\w*|design\w*|devis\w*|com(?:e|ing) up with|provid\w*|giv(?:e|es|ing)|return|develop\w*|construct\w*"
-    r"|enhanc\w*|adjust\w*|modif\w*|distil\w*|extract\w*|induc\w*|infer\w*|deriv\w*|phras(?:e|es|ing)|author|prepar\w*"
-    r"|work out|think up|state|sharpen\w*|polish\w*|extend\w*|strengthen\w*|repair\w*|tun(?:e|es|ing)|mak(?:e|es|ing)|need"
-    r"|want|figure out|guess|reconstruct\w*|mutat\w*|vary|combin\w*|merg\w*|add|offer)"
-)
-_NOT_ITS_OBJECT = (
-    r"(?:follow\w*|according|from|based|using|with|to|in|as|answers?|responses?|repl(?:y|ies)|by|under|per|on|outputs?"
-    r"|labels?|that|which)"
-)
-_ASKS = re.compile(
-    rf"\b{_VERB}\b(?:\W+(?!{_NOT_ITS_OBJECT}\b)[\w'’-]+){{0,7}}?\W+{_NOUN}\b"  # noqa: RUF001
-    rf"|\bwhat\W+(?:\w+\W+){{0,3}}{_NOUN}\b[^.?\n]*\b(?:would|could|should|led|made|make|explain|produce)"
-    rf"|\b{_NOUN}\b[^.?!]{{0,120}}[.?!,;:–-]\W*(?:\w+\W+){{0,6}}?(?:re-?write|improve|revise|fix|repair|reword|rephrase)\W+(?:it|them|this|that)\b"
-    rf"|\b(?:better|improved|new|revised|final|updated) {_NOUN}\s*:?\s*$"
-    rf"|\b{_NOUN} (?:was|is)\s*[:.]?\s*$"
-    rf"|\b{_NOUN}\b[^.\n]{{0,60}}\bmust be (?:improved|rewritten|revised)",
-    re.IGNORECASE | re.MULTILINE,
-)
-_ABOUT_MODELS = re.compile(
-    r"\b(?:models?|llms?|lms?|assistants?|ai|chatbot|prompt|agent|examples?|failures?|mistakes?|errors|wrong|inputs?"
-    r"|outputs?|labell?ers?|annotators?|classifier|attempts?|scores?|dataset|task|module|program)\b",
-    re.IGNORECASE,
-)
-_NAME_NOUN = re.compile(
-    r"(?:^|_)(?:instructions?|prompts?|guidelines?|guidance|rules?|directives?|playbook|advice)(?:$|_)"
-)
-_NOT_THE_TEXT = re.compile(
-    r"prefix|reason|rationale|name|count|score|type|analysis|discussion|explanation|summary|_id$"
-)
 _ABOUT_THE_PROGRAM = re.compile(r"code|defn|definition|description|names?$|module$|metadata|tip$|summary")
 _LIMIT = re.compile(
     r"(?:at most|no more than|under|within|max(?:imum)?(?: of| length)?|fewer than|less than|up to|limit of)\W{1,3}"
@@ -66,47 +31,6 @@ _ADDITIONS = (
     "Weigh every part of the input before answering, and give nothing but what is asked for.",
     "Where several answers seem possible, take the one for which the most words of the input speak.",
 )
-
-
-@dataclass(frozen=True, slots=True)
-class Job:
-    """A request to write instructions: which fields of its answer hold them."""
-
-    fields: tuple[str, ...]
-
-
-def recognized(prompt: Prompt, form: Form, with_choices: Sequence[str]) -> Job | None:
-    """The job, when a request is to write instructions rather than to follow some; None otherwise.
-
-    By the name of a free output field ("new_instruction"), or by what the request says it wants written, provided that
-    it speaks of a model, a task or its examples, and no admissible answers are asked for.
-    """
-    words = f"{prompt.guidance}\n{prompt.demand}"
-    asked = "\n".join((words, *(section.text for section in prompt.query if section.key == "")))
-    says = _ASKS.search(asked) is not None and _ABOUT_MODELS.search(asked) is not None
-    named = tuple(field.name for field in form.fields if field.name not in with_choices and _names_instructions(field))
-    if named and (says or any(_qualified(name) for name in named)):
-        return Job(named)
-    free = [field for field in form.fields if field.name not in with_choices]
-    if not says or len(free) < len(form.fields) or any(shown.inputs for shown in prompt.demonstrations):
-        return None
-    if form.style == "plain":
-        return Job((form.fields[0].name,))
-    told = [field.name for field in free if re.search(_NOUN, field.about, re.IGNORECASE)]
-    return Job((told[-1],)) if told else None
-
-
-def _names_instructions(field: Field) -> bool:
-    name = plain_key(field.name)
-    return _NAME_NOUN.search(name) is not None and _NOT_THE_TEXT.search(name) is None
-
-
-def _qualified(name: str) -> bool:
-    """Whether a name says that it is a text yet to be made, like new_instruction."""
-    kinds = (
-        r"new|improved|proposed|updated|better|revised|optimi[sz]ed|refined|rewritten|candidate|suggested|module|edited"
-    )
-    return re.search(rf"(?:^|_)(?:{kinds})_", plain_key(name)) is not None
 
 
 def compose(job: Job, prompt: Prompt, form: Form, raw: Sequence[str], draw: random.Random | None) -> dict[str, Any]:
@@ -131,7 +55,7 @@ def compose(job: Job, prompt: Prompt, form: Form, raw: Sequence[str], draw: rand
 def _parts(prompt: Prompt, raw: Sequence[str]) -> list[tuple[str, str]]:
     """Where examples may stand, as (name, text): the named inputs except code and descriptions, or all messages."""
     named = [(plain_key(section.key), section.text) for section in prompt.query if section.key]
-    if len(named) == len(prompt.query) and prompt.style in ("markers", "tags", "json"):
+    if len(named) == len(prompt.query) and prompt.style in ("markers", "json"):
         return [(name, text) for name, text in named if _ABOUT_THE_PROGRAM.search(name) is None]
     return [("", text) for text in raw]
 
@@ -226,13 +150,24 @@ def _as_type(text: str, field: Field, form: Form, prompt: Prompt) -> Any:
     if schema.get("type") == "object":
         names = list(schema.get("properties") or {}) or names_listed(prompt)
         return dict.fromkeys(names or ["instruction"], text)
-    if form.style == "plain" and re.search(r"```|\bcode (?:fence|block)|\bfenced\b|\bbackticks", _around(prompt)):
+    return _wrapped(text, _around(prompt)) if form.style == "plain" else text
+
+
+def _wrapped(text: str, request: str) -> str:
+    """A text in the tags or the code fence that a request wants around it."""
+    tags = re.findall(
+        r"\b(?:between|inside|within|in|into|with)\s+(?:the\s+)?(?:tags?\s+)?[`\"']?<([A-Za-z_][\w-]*)>", request
+    )
+    if tags:
+        return f"<{tags[-1]}>\n{text}\n</{tags[-1]}>"
+    if re.search(r"\bcode (?:fence|block)|\bfenced\b|\bbackticks|\bwithin ```|\bin ```", request):
         return f"```\n{text}\n```"
     return text
 
 
 def _around(prompt: Prompt) -> str:
-    return f"{prompt.guidance[-600:]}\n{prompt.demand}\n{prompt.query[-1].text[-600:] if prompt.query else ''}"
+    """Where a request says how its answer is to be wrapped: the ends of its parts."""
+    return "\n".join((prompt.guidance[-800:], prompt.demand, prompt.closing))
 
 
 _ONLY_RULES = re.compile(r"advice|rule|lesson|insight|tip")

@@ -1,8 +1,7 @@
-"""Finds the terms that tell answers apart in examples, and writes them into an instruction as rules."""
+"""Writes what examples teach into an instruction: lines of terms for each answer, and what free answers share."""
 
 from __future__ import annotations
 
-import math
 import random
 import re
 from collections import Counter
@@ -10,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from dspex.clients.embedded.cases import Case
+from dspex.clients.embedded.contrast import LEAST_TELLING, Strengths, discriminating
 from dspex.clients.embedded.passages import Choices, Labels, headed
 from dspex.clients.embedded.terms import stem, weight_of, words
 
@@ -49,71 +49,6 @@ def drawn_style(draw: random.Random) -> Style:
 
 PLACE_STRENGTH = 4.0
 """Strength that the first term of a rule line is taken to have, in standard errors; the twenty-first has half of it."""
-LEAST_TELLING = 0.3
-"""Weight below which a word by itself is a function word."""
-_TURNING = frozenset("no not never cant dont doesnt didnt wont isnt without just only too".split())
-"""Function words that turn what follows them."""
-
-Strengths = dict[str, list[tuple[float, str]]]
-"""For each answer its terms with their strength (z), strongest first."""
-
-
-def term_surfaces(text: str, pairs: bool) -> dict[str, str]:
-    """The terms of a text by feature, as they are written: words that can tell something, and pairs with one."""
-    tokens = words(text)
-    found = {stem(token): token for token in tokens}
-    if pairs:
-        for before, after in zip(tokens, tokens[1:], strict=False):
-            if (
-                (weight_of(before) >= LEAST_TELLING or before in _TURNING)
-                and weight_of(after) >= 1.0
-                and before.isalpha()
-            ):
-                found[f"{stem(before)}_{stem(after)}"] = f"{before} {after}"
-    return found
-
-
-def discriminating(cases: Sequence[tuple[str, str, float]], style: Style) -> Strengths:
-    """Terms by log-odds of occurring in an answer's examples against all others, over their standard error.
-
-    `cases` are (text, answer, weight). Smoothed with a prior of `style.prior` examples at the overall rate (Monroe,
-    Colaresi and Quinn 2008, "Fightin' Words", on documents instead of tokens).
-    """
-    counts: dict[str, Counter[str]] = {}
-    sizes: Counter[str] = Counter()
-    surfaces: dict[str, Counter[str]] = {}
-    for text, answer, weight in cases:
-        sizes[answer] += weight  # type: ignore[assignment]
-        for feature, surface in term_surfaces(text, style.pairs).items():
-            counts.setdefault(feature, Counter())[answer] += weight  # type: ignore[assignment]
-            surfaces.setdefault(feature, Counter())[surface] += 1
-    if len(sizes) == 1:
-        return {answer: _common(surfaces, style) for answer in sizes}
-    total = float(sum(sizes.values()))
-    strengths: Strengths = {answer: [] for answer in sizes}
-    for feature, by_answer in counts.items():
-        everywhere = float(sum(by_answer.values()))
-        prior = style.prior * everywhere / total
-        surface = surfaces[feature].most_common(1)[0][0]
-        for answer, inside in by_answer.items():
-            outside = everywhere - inside
-            odds_in = (inside + prior) / (sizes[answer] + style.prior - inside - prior + 0.5)
-            odds_out = (outside + prior) / (total - sizes[answer] + style.prior - outside - prior + 0.5)
-            error = (1.0 / (inside + prior) + 1.0 / (outside + prior)) ** 0.5
-            strength = math.log(odds_in / odds_out) / error
-            if strength > 0.5:
-                strengths[answer].append((strength, surface))
-    for terms in strengths.values():
-        terms.sort(key=lambda term: (-term[0], term[1]))
-    return strengths
-
-
-def _common(surfaces: Mapping[str, Counter[str]], style: Style) -> list[tuple[float, str]]:
-    """Where all examples have one answer nothing can be contrasted: the words that most of them share, longest first."""
-    found = [(sum(counts.values()), counts.most_common(1)[0][0]) for counts in surfaces.values()]
-    telling = [(count, surface) for count, surface in found if weight_of(surface) >= 1.0 and " " not in surface]
-    telling.sort(key=lambda pair: (-pair[0], -len(pair[1]), pair[1]))
-    return [(1.0, surface) for _, surface in telling[: max(3, style.terms // 2)]]
 
 
 def chosen(strengths: Strengths, style: Style, draw: random.Random | None) -> dict[str, list[str]]:
@@ -163,7 +98,7 @@ def with_rules(
             for case in cases
             if case.expected.get(field) in answers
         ]
-        strengths = discriminating(told, style)
+        strengths = discriminating(told, style.prior, style.pairs)
         terms = chosen(strengths, style, draw)
         places = _rule_lines(lines, labels, field)
         for answer, place in places.items():
@@ -202,7 +137,7 @@ def _is_default(line: str, labels: Labels, field: str) -> bool:
     )
 
 
-_RULE_LINE = re.compile(r"^(?P<head>.*?(?::|->|=>|→|⇒|\s[-–—])\s+)(?P<body>.*)$")
+_RULE_LINE = re.compile(r"^(?P<head>.*?(?::|->|=>|→|⇒|\s[-\u2013\u2014])\s+)(?P<body>.*)$")
 
 
 def _extended(line: str, terms: Sequence[str], answer: str, strengths: Strengths, style: Style) -> str:

@@ -31,13 +31,15 @@ _CHOICES = re.compile(
     r"(?:\b(?:exactly |any |either )?(?:one|1) of(?: the following(?: \w+){0,2}| these(?: \w+){0,2})?|\beither\b"
     r"|\b(?:allowed|possible|admissible|permitted|valid|accepted|available|candidate)\s+"
     r"(?:values|answers|labels|options|choices|categories|classes|outputs|names)(?:\s+(?:are|is))?"
-    r"|\b(?:choose|pick|select|decide) (?:from|between|among)|\b(?:options|choices|labels|categories|classes)(?=\s*:)"
+    r"|\b(?:choose|pick|select|decide) (?:from|between|among)"
+    r"|\b(?:options?|choices?|labels?|categor(?:y|ies)|class(?:es)?)(?=\s*:)"
     r"|\benum(?=\s*[:=\[]))\s*[:=]?\s*[\[({]?\s*([^\n]+)",
     re.IGNORECASE,
 )
 _ITEM = r"[\"'`“]?[\w\-]+(?: [\w\-]+)?[\"'`”]?"
 _AS_LIST = re.compile(
-    rf"\b(?:as|answer(?: with)?|say|reply(?: with)?|respond with|whether it is)\s+((?:{_ITEM}\s*,\s*)*{_ITEM},?\s+or\s+{_ITEM})"
+    rf"\b(?:as|answer(?: with)?|say|reply(?: with)?|respond with|whether it is)\s+"
+    rf"((?:{_ITEM}\s*,\s*)*{_ITEM},?\s+or\s+{_ITEM})"
     rf"|\binto\s+((?:{_ITEM}\s*,\s*)*{_ITEM},?\s+(?:or|and)\s+{_ITEM})",
     re.IGNORECASE,
 )
@@ -190,7 +192,9 @@ def _parenthesis(text: str) -> str:
     return ""
 
 
-_LIST_WORDS = re.compile(r"(?:an? |the )?(?:valid )?(?:JSON )?(?:list|array)(?: of (?P<exact>exactly: )?(?P<items>.+))?$", re.S | re.I)
+_LIST_WORDS = re.compile(
+    r"(?:an? |the )?(?:valid )?(?:JSON )?(?:list|array)(?: of (?P<exact>exactly: )?(?P<items>.+))?$", re.S | re.I
+)
 _VALUES_WORDS = re.compile(r"(?:an? )?(?:JSON )?(?:object|dictionary|mapping), each value (?P<values>.+)$", re.S | re.I)
 _OBJECT_WORDS = re.compile(r"(?:an? )?(?:JSON )?object\b", re.I)
 _NULLABLE = re.compile(r",? or null\s*$|; may be left out\s*$", re.I)
@@ -240,8 +244,15 @@ def _list_of_words(items: str, exact: bool) -> Schema:
 def _limits(words: str) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for name, pattern in (
-        ("minimum", r"(?:at least|more than|from|between)\s+(-?\d+(?:\.\d+)?)(?! (?:items|characters))|(-?\d+(?:\.\d+)?) to -?\d"),
-        ("maximum", r"(?:at most|less than)\s+(-?\d+(?:\.\d+)?)(?! (?:items|characters))|\d (?:to|and) (-?\d+(?:\.\d+)?)"),
+        (
+            "minimum",
+            r"(?:at least|more than|from|between)\s+(-?\d+(?:\.\d+)?)(?! (?:items|characters))"
+            r"|(-?\d+(?:\.\d+)?) to -?\d",
+        ),
+        (
+            "maximum",
+            r"(?:at most|less than)\s+(-?\d+(?:\.\d+)?)(?! (?:items|characters))|\d (?:to|and) (-?\d+(?:\.\d+)?)",
+        ),
     ):
         match = re.search(pattern, words)
         if match is not None:

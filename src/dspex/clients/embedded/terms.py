@@ -10,10 +10,15 @@ from functools import lru_cache
 _TOKEN = re.compile(r"[^\W_]+(?:['’][^\W\d_]+)*|[!?€$£%]", re.UNICODE)  # noqa: RUF001 (both apostrophes occur in text)
 _VOWEL = re.compile(r"[aeiouy]")
 
+
+def word_set(text: str) -> frozenset[str]:
+    """The words of a text, as written in this package's tables."""
+    return frozenset(text.split())
+
+
 # Function words of the languages in which people greet and plead. They say how a thing is said rather than what
 # about, so they count little. No word of any task's subject belongs here.
-_STOPWORDS = frozenset(
-    """
+_STOPWORDS = word_set("""
     a about after again all also am an and any are as at be because been before being both but by can could did do
     does doing done each else for from further had has have having he her here hers him his how i if in into is it its
     itself just let me might more most must my myself nor of off on once one only or other our ours out over own
@@ -24,17 +29,14 @@ _STOPWORDS = frozenset(
     de la el los las un una que y en por para con mi tu su es hola gracias saludos le les des du et je vous nous mon ma
     bonjour merci cordialement der die das und ist ich ein eine mit fur zu guten tag danke viele grusse il lo che di
     per ciao grazie salve ola obrigado
-    """.split()
-)
+    """)
 # Words by which prompts speak of answering: they occur in rules of every kind and in no particular one.
-_RULE_WORDS = frozenset(
-    """
+_RULE_WORDS = word_set("""
     answer answers choose chooses pick picks select label labels labelled classify classified category assign assigns
     say says respond reply output return decide route routes mention mentions mentioned mentioning contain contains
     containing word words term terms field value values input text example examples when if whenever case cases means
     mean use uses using include includes including e g eg etc like usually often typically anything something someone
-    """.split()
-)
+    """)
 _SUFFIXES = (
     ("ations", "at"), ("ation", "at"), ("ings", ""), ("ing", ""), ("edly", ""), ("ied", "y"), ("ies", "y"),
     ("ed", ""), ("ments", ""), ("ment", ""), ("ally", "al"), ("ly", ""), ("sses", "ss"), ("es", "e"), ("s", ""),
