@@ -170,9 +170,12 @@ class Account:
         # Sums of fractions drift; when nothing is reserved, it is exactly nothing.
         held.usd = held.usd + sign * reservation.usd if held.calls else 0.0
         if sign < 0 and self._waiting:
-            waiting, self._waiting = self._waiting, []
-            for place in waiting:
-                wake(place)
+            self._wake()
+
+    def _wake(self) -> None:
+        waiting, self._waiting = self._waiting, []
+        for place in waiting:
+            wake(place)
 
     def _obstacle(self, wanted: Reservation, held: Tally) -> str | None:
         """The limit that `wanted` would pass beside what is spent and what is held; None: it fits."""

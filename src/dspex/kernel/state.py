@@ -36,6 +36,8 @@ class Record:
     usage: Usage = NO_USAGE
     seconds: float = 0.0
     error: str | None = None
+    call: str = ""
+    """Identity of the model call in the call store; empty without one."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -130,6 +130,7 @@ def _record(
         NO_USAGE if completion is None else completion.usage,
         seconds,
         None if error is None else f"{type(error).__name__}: {error}",
+        "" if completion is None else completion.key,
     )
     context.record(record)
     observer = context.runtime.observer

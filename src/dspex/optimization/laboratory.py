@@ -19,6 +19,7 @@ from dspex.errors import (
 from dspex.evaluation.assessment import Assessment, assess
 from dspex.evaluation.scoring import as_metric
 from dspex.kernel.ports import NO_USAGE, Message, Request, Runtime, Usage
+from dspex.optimization.interruption import Interruption
 from dspex.optimization.ports import Evaluation, Ledger, Pair, SearchOptions, Trace
 from dspex.optimization.problem import Problem
 
@@ -40,23 +41,42 @@ class Laboratory:
     it raises that; all that was found until then is in the ledger.
     """
 
-    def __init__(self, problem: Problem, ledger: Ledger, runtime: Runtime, options: SearchOptions) -> None:
+    def __init__(
+        self,
+        problem: Problem,
+        ledger: Ledger,
+        runtime: Runtime,
+        options: SearchOptions,
+        interruption: Interruption | None = None,
+    ) -> None:
         self.problem, self.ledger, self.runtime, self.options = problem, ledger, runtime, options
+        self._interruption = interruption or Interruption()
         self.round = 0
         """The round that evaluations are booked under."""
         self.asked: Usage = NO_USAGE
-        """What requests to the proposer model have consumed since this was last taken."""
+        """What requests to the proposer model have consumed since the last round was decided."""
+        self.calls: list[str] = []
+        """These requests, by their identity in the call store."""
         self._metric = as_metric(problem.metric, runtime)
         self._in_a_row = 0
         self._outage = max(16, 2 * options.concurrency)
 
+    def decided(self) -> tuple[Usage, tuple[str, ...]]:
+        """What deciding the round took, and its calls; counting starts anew."""
+        found = self.asked, tuple(self.calls)
+        self.asked, self.calls = NO_USAGE, []
+        return found
+
     async def ask(self, messages: Sequence[Message], *, temperature: float, sample: int) -> str:
+        self._interruption.check()
         model = self.options.proposer_model or self.runtime.model
         settings = {"temperature": temperature, **self.options.proposer_settings}
         completion = await self.runtime.lm.complete(Request(model, messages, settings, sample))
         self.asked = self.asked + completion.usage
+        if completion.key:
+            self.calls.append(completion.key)
         if completion.finish_reason == "length":
-            raise CutOffError(f"the proposer model {model} was cut off; raise max_tokens in proposer_settings")
+            raise CutOffError(f"the proposer model {asked} was cut off; raise max_tokens in proposer_settings")
         return completion.text
 
     async def evaluate(self, pairs: Sequence[Pair]) -> list[Evaluation]:
@@ -97,6 +117,7 @@ class Laboratory:
 
     async def _work(self, source: Iterator[Pair], failed: dict[Pair, str]) -> None:
         for number, pair in enumerate(source, start=1):
+            self._interruption.check()
             assessment = await self._one(pair)
             await self.ledger.record(_row(pair, self.round, assessment))
             if assessment.score is None:
@@ -129,7 +150,7 @@ class Laboratory:
 
 
 def _row(pair: Pair, number: int, found: Assessment) -> Evaluation:
-    trace = tuple(Trace(item.step, item.inputs, item.outputs, item.error) for item in found.history)
+    trace = tuple(Trace(item.step, item.inputs, item.outputs, item.error, item.call) for item in found.history)
     return Evaluation(
         *pair, number, found.score, found.feedback, found.outputs, found.error, found.error_kind, found.usage,
         found.seconds, trace,

@@ -54,6 +54,8 @@ class Trace:
     inputs: Mapping[str, JSON]
     outputs: Mapping[str, JSON] | None
     error: str | None = None
+    call: str = ""
+    """Identity of the model call in the call store; empty where there was none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +94,8 @@ class Round:
     purpose: Literal["search", "confirmation"] = "search"
     usage: Usage = NO_USAGE
     """What deciding it consumed (models asked for proposals)."""
+    calls: tuple[str, ...] = ()
+    """The calls that deciding it took, by their identity in the call store."""
 
 
 class Ledger(Protocol):
@@ -175,8 +179,10 @@ class Lab(Protocol):
     The same request with the same sample is the same call. What `evaluate` finds is seen by others from the next round.
     """
 
-    async def ask(self, messages: Sequence[Message], *, temperature: float, sample: int) -> str:
-        """The proposer model's answer."""
+    async def ask(
+        self, messages: Sequence[Message], *, temperature: float, sample: int, model: str | None = None
+    ) -> str:
+        """The proposer model's answer; where none is named in the options, that of `model`, else the runtime's."""
         ...
 
     async def evaluate(self, pairs: Sequence[Pair]) -> list[Evaluation]:
@@ -200,6 +206,11 @@ class Search:
     def rng(self, name: str) -> Random:
         """A generator for this run's seed, this round and `name`."""
         return Random(f"{self.problem.seed}/{self.number}/{name}")
+
+    def minibatch(self, size: int) -> list[str]:
+        """Training examples of this round, the same for all who ask, so that what one pays for the others have."""
+        train = [item.id for item in self.problem.train]
+        return self.rng("minibatch").sample(train, min(size, len(train)))
 
     def candidate(self, proposal: Proposal) -> Candidate | None:
         """The proposal as a new candidate; None where its values are invalid or the ledger has them already."""
@@ -330,6 +341,6 @@ class SearchOptions:
     attempts: int = 3
     """How often a pair is tried that infrastructure fails, a round."""
     proposer_model: str | None = None
-    """`provider/name` of the model that writes proposals; None: the program's own."""
+    """`provider/name` of the model that writes proposals; None: that of the step they are for."""
     proposer_settings: Mapping[str, JSON] = field(default_factory=dict[str, JSON])
     """Further settings of its requests, such as max_tokens."""

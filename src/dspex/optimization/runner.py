@@ -5,16 +5,17 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Iterable
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from dspex.clients.budget import Budget
 from dspex.errors import BudgetExceededError
 from dspex.evaluation.scoring import as_metric
-from dspex.kernel.ports import NO_USAGE, Event, Metric, Runtime
+from dspex.kernel.ports import NO_USAGE, Event, Metric, Runtime, Usage
 from dspex.kernel.program import Program
 from dspex.kernel.signature import Example
 from dspex.optimization.confirmation import Gain, Verdict, confirmed
+from dspex.optimization.interruption import Interrupted, Interruption
 from dspex.optimization.laboratory import Laboratory
 from dspex.optimization.ledger import MemoryLedger
 from dspex.optimization.ports import Candidate, Ledger, Pair, Round, Search, SearchOptions, Strategy
@@ -53,7 +54,20 @@ async def optimize(  # noqa: PLR0913 - the public verb
     problem = pose(program, {"train": train, "val": val, "confirm": confirm}, as_metric(metric), budget, seed, runtime)
     chosen = strategy_named(strategy, options) if isinstance(strategy, str) else strategy
     chosen.check(problem)
-    return await Runner(problem, runtime, chosen, ledger or MemoryLedger(), options, on_event).run()
+    if options.proposer_model is not None:
+        runtime.lm.capabilities(options.proposer_model)  # a misspelt name or a missing key shows before it is paid
+    return await Runner(problem, runtime, chosen, ledger or MemoryLedger(), options, Session(on_event)).run()
+
+
+@dataclass(frozen=True)
+class Session:
+    """What one process's time with a search brings along. Of a search that is carried on: what it spent before."""
+
+    on_event: OnEvent | None = None
+    interruption: Interruption = field(default_factory=Interruption)
+    spent: Usage | None = None
+    """None: as the ledger says."""
+    seconds: float = 0.0
 
 
 class Runner:
@@ -66,12 +80,13 @@ class Runner:
         strategy: Strategy,
         ledger: Ledger,
         options: SearchOptions = DEFAULT_OPTIONS,
-        on_event: OnEvent | None = None,
+        session: Session | None = None,
     ) -> None:
         self.problem, self.strategy, self.ledger, self.options = problem, strategy, ledger, options
-        self._on_event = on_event
-        self._purse = Purse(problem.budget, runtime, ledger.usage)
-        self._lab = Laboratory(problem, ledger, self._purse.open(1.0), options)
+        self._session = session or Session()
+        spent = ledger.usage if self._session.spent is None else self._session.spent
+        self._purse = Purse(problem.budget, runtime, spent, self._session.seconds)
+        self._lab = Laboratory(problem, ledger, self._purse.open(1.0), options, self._session.interruption)
         self._notes = list(problem.notes)
 
     async def run(self) -> OptimizationResult:
@@ -83,6 +98,10 @@ class Runner:
         result = self._result(stopped, verdict, winner, time.perf_counter() - began)
         await self._say("run.finished", result.reason, improved=result.improved, score=result.score)
         return result
+
+    def raise_budget(self, budget: Budget) -> None:
+        """Another budget from the next call on."""
+        self._purse.change(budget)
 
     async def _search(self) -> str:
         """Rounds until there is nothing left to try or to pay with; why it ended."""
@@ -104,12 +123,16 @@ class Runner:
                 decided = await self.strategy.next_round(self._view(await self._affordable()))
                 if isinstance(decided, str):
                     return decided
-                asked, self._lab.asked = self._lab.asked, NO_USAGE
-                await self.ledger.commit(replace(decided, usage=asked))
+                usage, calls = self._lab.decided()
+                await self.ledger.commit(replace(decided, usage=usage, calls=calls))
         except BudgetExceededError:
             if self.ledger.folded == 0:
                 raise
             return "the search's share of the budget is spent"
+        except Interrupted:
+            if not self._session.interruption.confirm():
+                raise
+            return "stopped on request"
 
     async def _perform(self, round: Round) -> None:
         """Evaluate a committed round and fold it."""
@@ -255,5 +278,5 @@ class Runner:
     async def _say(self, kind: str, where: str, **data: Any) -> None:
         event = Event(kind, where, data)
         await self.ledger.log(event)
-        if self._on_event is not None:
-            self._on_event(event)
+        if self._session.on_event is not None:
+            self._session.on_event(event)

@@ -22,23 +22,32 @@ _SPARE = 1.2
 class Purse:
     """One budget, opened for one phase after the other. What earlier phases spent stays spent."""
 
-    def __init__(self, budget: Budget, runtime: Runtime, spent: Usage) -> None:
+    def __init__(self, budget: Budget, runtime: Runtime, spent: Usage, seconds: float = 0.0) -> None:
         if all(value is None for value in budget.model_dump().values()):
             raise ConfigurationError("the budget has no limit; set at least one: calls=, tokens=, usd= or seconds=")
         self.budget = budget
         self._runtime = runtime
         self._prices = runtime.lm.policies.prices if isinstance(runtime.lm, ModelStack) else Prices()
-        self.account = Account(budget, prices=self._prices, spent=spent)
+        self.account = Account(budget, prices=self._prices, spent=spent, seconds=seconds)
+        self._share = 1.0
 
     def open(self, share: float) -> Runtime:
         """The runtime whose calls are paid from `share` of the budget, in 0..1."""
         balance = self.account.balance()
-        limits = {name: _portion(limit, share) for name, limit in self.budget.model_dump().items()}
-        part = Budget.model_validate(limits)
-        self.account = Account(part, prices=self._prices, spent=balance.spent, seconds=balance.seconds)
+        self._share = share
+        self.account = Account(self._part(), prices=self._prices, spent=balance.spent, seconds=balance.seconds)
         lm = self._runtime.lm
         paid: LM = lm.with_account(self.account) if isinstance(lm, ModelStack) else _Paid(lm, self.account)
         return replace(self._runtime, lm=paid)
+
+    def change(self, budget: Budget) -> None:
+        """Another budget; what is reserved and spent stays, calls that wait are looked at again."""
+        self.budget = budget
+        self.account.change(self._part())
+
+    def _part(self) -> Budget:
+        limits = {name: _portion(limit, self._share) for name, limit in self.budget.model_dump().items()}
+        return Budget.model_validate(limits)
 
     @property
     def spent(self) -> Usage:
