@@ -68,7 +68,7 @@ def _thinks(task: Task, field: Field) -> bool:
 
 def _reasons(task: Task, query: Query, verdicts: Mapping[str, Verdict]) -> str:
     """Which passages matched, in words; nothing that was not used."""
-    parts = []
+    parts: list[str] = []
     for path, verdict in verdicts.items():
         best = max(range(len(verdict.scores)), key=lambda index: verdict.scores[index])
         terms = [term for term in verdict.matched[best] if weight_of(term) >= 0.3][:4]
@@ -114,7 +114,7 @@ class _Reader:
         if kind == "array":
             return self._padded(self._list(schema, path, field), schema, path, field)
         if kind == "object":
-            parts = schema.get("properties") or {}
+            parts: Mapping[str, Schema] = schema.get("properties") or {}
             return {name: self.value(part, f"{path}.{name}", field) for name, part in parts.items()}
         if kind == "null":
             return None

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from dspex.clients.embedded.records import Item, Role, records_by_json, records_by_sections, role_of
-from dspex.clients.embedded.sections import as_text, plain_key
+from dspex.clients.embedded.sections import as_text, is_object, plain_key
 from dspex.clients.embedded.terms import word_set
 
 _PAIR = re.compile(r"[\"'`]?([A-Za-z_][\w ]{0,30}?)[\"'`]?\s*[:=]\s*[\"'`]?([^,;|\n\"'`]+)[\"'`]?")
@@ -86,7 +86,7 @@ def answer_pairs(text: str) -> dict[str, str]:
             value = load(stripped)
         except (ValueError, SyntaxError, MemoryError, RecursionError):
             continue
-        if isinstance(value, dict):
+        if is_object(value):
             return {plain_key(str(key)): as_text(item).strip() for key, item in value.items()}
         break
     pairs = _PAIR.findall(stripped)

@@ -18,6 +18,8 @@ from dspex.clients.embedded.sections import (
     cut,
     fenced_blocks,
     heading_heads,
+    is_array,
+    is_object,
     json_values,
     label_heads,
     marker_heads,
@@ -163,7 +165,7 @@ def _json_examples(text: str) -> tuple[tuple[Demonstration, ...], str]:
     rows: list[Mapping[str, Any]] = []
     spans: list[tuple[int, int]] = []
     for start, end, value in json_values(text):
-        found = [row for row in (value if isinstance(value, list) else [value]) if _is_example(row)]
+        found = [row for row in (value if is_array(value) else [value]) if _is_example(row)]
         if found:
             rows.extend(found)
             spans.append((start, end))
@@ -179,7 +181,7 @@ def _json_examples(text: str) -> tuple[tuple[Demonstration, ...], str]:
 
 
 def _is_example(row: Any) -> bool:
-    if not isinstance(row, dict) or len(row) < 2 or {"type", "properties", "enum", "$ref"} & row.keys():
+    if not is_object(row) or len(row) < 2 or {"type", "properties", "enum", "$ref"} & row.keys():
         return False
     return not any(isinstance(value, str) and _PLACEHOLDER.match(value) for value in row.values())
 
@@ -188,7 +190,7 @@ def _flat(row: Mapping[str, Any]) -> dict[str, Any]:
     """A row with the members of its objects lifted to the top: {"inputs": {"a": 1}} is {"a": 1}."""
     flat: dict[str, Any] = {}
     for key, value in row.items():
-        flat.update(value if isinstance(value, dict) else {key: value})
+        flat.update(value if is_object(value) else {key: value})
     return flat
 
 

@@ -14,6 +14,7 @@ from dspex.clients.embedded.sections import (
     Style,
     as_text,
     heading_heads,
+    is_object,
     json_values,
     label_heads,
     plain_key,
@@ -97,26 +98,26 @@ def read_form(
 
 def _wire_schema(response_format: str) -> Schema:
     """The JSON Schema that the request carries beside its messages; {} where there is none."""
-    value = parsed_schema(response_format) if response_format else {}
-    inner = value.get("json_schema", value)
-    if isinstance(inner, Mapping):
+    value: Schema = parsed_schema(response_format) if response_format else {}
+    inner: Schema = value.get("json_schema", value)
+    if is_object(inner):
         inner = inner.get("schema", inner)
-    return inner if isinstance(inner, Mapping) else {}
+    return inner if is_object(inner) else {}
 
 
 def _schema_in_prompt(guidance: str, demand: str) -> Schema:
     for text in (demand, guidance):
         for _, _, value in json_values(text):
-            if isinstance(value, dict) and isinstance(value.get("properties"), dict):
+            if is_object(value) and is_object(value.get("properties")):
                 return value
     return {}
 
 
 def _form_of_schema(schema: Schema, guidance: str, demand: str) -> Form:
     abouts = _abouts(tuple(schema["properties"]), f"{demand}\n{guidance}")
-    fields = []
+    fields: list[Field] = []
     for name, part in schema["properties"].items():
-        typed = dict(part) if isinstance(part, dict) else {}
+        typed = dict(part) if is_object(part) else {}
         words = "\n".join(abouts[name])
         if typed.get("type") == "string" and "enum" not in typed:
             told = schema_in(words)
@@ -155,9 +156,9 @@ def _outputs(names: Sequence[str], asked: frozenset[str]) -> tuple[str, ...]:
 def _json_names(text: str, asked: frozenset[str]) -> tuple[str, ...]:
     """Names of the members that a JSON answer shall have, from a schema, a template object or names in backticks."""
     for _, _, value in json_values(text):
-        if isinstance(value, dict) and value and "type" not in value and "enum" not in value:
+        if is_object(value) and value and "type" not in value and "enum" not in value:
             return _outputs(list(value), asked)
-        if isinstance(value, dict) and isinstance(value.get("properties"), dict):
+        if is_object(value) and is_object(value.get("properties")):
             return tuple(value["properties"])
     brace = text.find("{")
     template = _outputs(_OBJECT_KEY.findall(text[brace:]), asked) if brace >= 0 else ()
@@ -230,7 +231,7 @@ def write(form: Form, values: Mapping[str, Any]) -> str:
         return json.dumps({field.name: values[field.name] for field in form.fields}, ensure_ascii=False)
     if form.style == "plain":
         return as_text(values[form.fields[0].name])
-    parts = []
+    parts: list[str] = []
     for field in form.fields:
         text = as_text(values[field.name])
         if form.style == "tags":

@@ -14,6 +14,7 @@ from dspex.clients.embedded.sections import (
     by_tags,
     fenced_blocks,
     heading_heads,
+    is_array,
     label_heads,
     marker_heads,
     plain_key,
@@ -101,7 +102,7 @@ def _under_header(text: str) -> str:
     for index, (start, body, key) in enumerate(heads):
         if not _KEY.match(numberless(key)):
             continue
-        enders = strong_starts if start in strong_starts else set()
+        enders: set[int] = strong_starts if start in strong_starts else set()
         end = next((h[0] for h in heads[index + 1 :] if h[0] in enders or _ends(h[2])), len(text))
         found = text[body:end].strip()
         if found:
@@ -144,6 +145,6 @@ def names_listed(prompt: Prompt) -> list[str]:
                 value = json.loads(section.text)
             except ValueError:
                 return [part.strip(" -*'\"") for part in re.split(r"[,\n]", section.text.strip("[]")) if part.strip()]
-            return [str(part) for part in value] if isinstance(value, list) else [str(value)]
+            return [str(part) for part in value] if is_array(value) else [str(value)]
     traces = "\n".join(section.text for section in prompt.query)
     return list(dict.fromkeys(re.findall(r"\"(?:module|predictor|component)(?:_name)?\"\s*:\s*\"([^\"]+)\"", traces)))

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from math import ceil
+from typing import Any
 
 from dspex.clients.embedded.prompt import text_of
 from dspex.clients.embedded.responding import respond
@@ -47,10 +48,10 @@ def _tokens(characters: int) -> int:
     return ceil(characters / CHARACTERS_PER_TOKEN)
 
 
-def _stopped(text: str, settings: Mapping[str, object]) -> str:
+def _stopped(text: str, settings: Mapping[str, Any]) -> str:
     """The text before the first stop sequence."""
     stop = settings.get("stop")
-    sequences = [stop] if isinstance(stop, str) else stop if isinstance(stop, list | tuple) else []
+    sequences: list[Any] = [stop] if isinstance(stop, str) else list(stop or ())
     ends = [
         text.index(sequence) for sequence in sequences if isinstance(sequence, str) and sequence and sequence in text
     ]

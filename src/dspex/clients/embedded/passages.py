@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from dspex.clients.embedded.sections import json_values
+from dspex.clients.embedded.sections import is_array, is_object, json_values
 from dspex.clients.embedded.terms import fold, word_set, words
 
 Choices = tuple[tuple[str, tuple[str, ...]], ...]
@@ -16,7 +16,7 @@ _BULLET = re.compile(r"^\s*(?:[-*•+]|\d{1,2}[.)])\s+")
 _HEADED = re.compile(r"^(?P<head>[^\n]{1,80}?)\s*(?::|->|=>|→|⇒|\s[-\u2013\u2014]\s)\s+(?P<body>\S.*)$")
 _BARE_HEAD = re.compile(r"^[\s#*_`>\-•\d.)]*(?P<head>[^\n]{1,60}?)[\s*_`]*:?[\s*_`]*$")
 _SENTENCE = re.compile(r"(?<=[.!?])\s+(?=[A-Z\"'`“*])")
-_CLAUSE = re.compile(r"[;,]\s+|\s+(?:and|but|while|whereas|or)\s+|\s+[-–—]\s+|[()]")
+_CLAUSE = re.compile(r"[;,]\s+|\s+(?:and|but|while|whereas|or)\s+|\s+[-\u2013—]\s+|[()]")
 _NEGATION = re.compile(
     r"\b(?:not|never|no|don't|dont|doesn't|isn't|rather than|instead of|unless|except)\W+(?:\w+\W+)?$"
 )
@@ -159,13 +159,13 @@ def _without_json(text: str) -> str:
 
 
 def _descriptions(value: object) -> Iterator[str]:
-    if isinstance(value, Mapping):
+    if is_object(value):
         for key, item in value.items():
             if key == "description" and isinstance(item, str):
                 yield item
             else:
                 yield from _descriptions(item)
-    elif isinstance(value, list):
+    elif is_array(value):
         for item in value:
             yield from _descriptions(item)
 

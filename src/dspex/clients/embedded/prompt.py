@@ -9,7 +9,16 @@ from functools import lru_cache
 from typing import Any
 
 from dspex.clients.embedded.documents import Demonstration, read_document
-from dspex.clients.embedded.sections import Section, Style, plain_key, split_answer, split_input, unfenced
+from dspex.clients.embedded.sections import (
+    Section,
+    Style,
+    is_array,
+    is_object,
+    plain_key,
+    split_answer,
+    split_input,
+    unfenced,
+)
 
 _DEMAND = re.compile(
     r"(?:now |please |then |finally |and )*(?:respond|reply|answer|return|output|produce|give|provide|write|fill"
@@ -59,8 +68,8 @@ def text_of(content: Any) -> str:
     """A message's text; of a list of parts, the text parts joined."""
     if isinstance(content, str):
         return content
-    if isinstance(content, Sequence):
-        return "\n".join(str(part["text"]) for part in content if isinstance(part, Mapping) and "text" in part)
+    if is_array(content):
+        return "\n".join(str(part["text"]) for part in content if is_object(part) and "text" in part)
     return ""
 
 

@@ -10,7 +10,16 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from dspex.clients.embedded.documents import numberless
-from dspex.clients.embedded.sections import Head, as_text, heading_heads, json_values, label_heads, marker_heads
+from dspex.clients.embedded.sections import (
+    Head,
+    as_text,
+    heading_heads,
+    is_array,
+    is_object,
+    json_values,
+    label_heads,
+    marker_heads,
+)
 
 Role = Literal["input", "expected", "answered", "feedback", "separator", "ignored", ""]
 
@@ -46,7 +55,8 @@ _ROLES: tuple[tuple[Role, re.Pattern[str]], ...] = (
 )
 _TAG = re.compile(r"<(/?)([A-Za-z_][\w.\-]*)(?:\s[^<>]*)?>")
 _INLINE = re.compile(
-    r"(?:\s*[|;,]\s*|\s+(?:but|and)\s+(?:the )?)(?=(?:got|predicted|prediction|expected|model|answered|correct|actual|output)\b"
+    r"(?:\s*[|;,]\s*|\s+(?:but|and)\s+(?:the )?)"
+    r"(?=(?:got|predicted|prediction|expected|model|answered|correct|actual|output)\b"
     r"[^:=|;,\n]{0,20}[:=])",
     re.IGNORECASE,
 )
@@ -69,7 +79,10 @@ class Item:
 def role_of(key: str) -> Role:
     """What a name says about the value under it: an input, an expected answer, a given answer, a remark; "" unknown."""
     name = numberless(key)
-    return next((role for role, pattern in _ROLES if pattern.search(name)), "")
+    for role, pattern in _ROLES:
+        if pattern.search(name):
+            return role
+    return ""
 
 
 def records_by_json(text: str, role: Role) -> tuple[list[list[Item]], str]:
@@ -99,7 +112,7 @@ def _json_rows(text: str) -> tuple[list[Mapping[str, Any]], str]:
     rows: list[Mapping[str, Any]] = []
     rest = text
     for start, end, value in reversed([*json_values(text), *_literal_values(text)]):
-        found = [row for row in (value if isinstance(value, list) else [value]) if isinstance(row, dict)]
+        found = [row for row in (value if is_array(value) else [value]) if is_object(row)]
         found = [row for row in found if len(row) > 1 and not {"type", "properties", "enum"} & row.keys()]
         if found and _header_role(text[:start]) not in ("expected", "answered", "input"):
             rows[:0] = found
@@ -126,9 +139,9 @@ def _row_items(row: Mapping[str, Any], role: Role) -> list[Item]:
     items: list[Item] = []
     for key, value in row.items():
         own = _within(role_of(key), role)
-        if isinstance(value, Mapping):
+        if is_object(value):
             items.extend(_row_items(value, own))
-        elif isinstance(value, list) and value and all(isinstance(part, Mapping) for part in value):
+        elif is_array(value) and value and all(is_object(part) for part in value):
             items.extend(item for part in value for item in _row_items(part, own))
         else:
             items.append(Item(key, as_text(value), own))

@@ -15,7 +15,7 @@ from dspex.clients.embedded.forms import Shape, read_form, write
 from dspex.clients.embedded.prompt import read_prompt, text_of
 from dspex.clients.embedded.recognition import recognized
 from dspex.clients.embedded.rewriting import compose, describing
-from dspex.clients.embedded.sections import plain_key
+from dspex.clients.embedded.sections import is_object, plain_key
 from dspex.clients.embedded.tasks import Task, prepare
 
 
@@ -74,4 +74,4 @@ def _shapes(demonstrations: tuple[Demonstration, ...]) -> tuple[Shape, ...]:
 
 def _format_of(settings: Mapping[str, Any]) -> str:
     wanted = settings.get("response_format")
-    return json.dumps(wanted, default=str) if isinstance(wanted, Mapping) else ""
+    return json.dumps(wanted, default=str) if is_object(wanted) else ""

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any
 
-from dspex.clients.embedded.sections import json_values
+from dspex.clients.embedded.sections import is_array, is_object, json_values
 
 Schema = Mapping[str, Any]
 
@@ -54,7 +54,8 @@ _TYPE_WORDS = (
 
 def _top_level(text: str, separator: str) -> list[str]:
     """Parts between separators that stand outside brackets and quotes."""
-    parts, depth, quote, start = [], 0, "", 0
+    parts: list[str] = []
+    depth, quote, start = 0, "", 0
     for index, letter in enumerate(text):
         if quote:
             quote = "" if letter == quote else quote
@@ -172,9 +173,9 @@ def schema_in(text: str) -> Schema | None:
 
 def _first_json_schema(text: str) -> Schema | None:
     for _, _, value in json_values(text):
-        if isinstance(value, dict) and {"type", "enum", "anyOf", "$ref"} & value.keys():
+        if is_object(value) and {"type", "enum", "anyOf", "$ref"} & value.keys():
             return value
-        if isinstance(value, list) and len(value) >= 2 and all(isinstance(item, str) for item in value):
+        if is_array(value) and len(value) >= 2 and all(isinstance(item, str) for item in value):
             return {"enum": value}
     return None
 
@@ -272,4 +273,4 @@ def parsed_schema(text: str) -> Schema:
         value = json.loads(text)
     except ValueError:
         return {}
-    return value if isinstance(value, dict) else {}
+    return value if is_object(value) else {}

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any, Literal
+from typing import Any, Literal, TypeGuard
 
 Style = Literal["markers", "json", "tags", "headings", "labels", "plain"]
 
@@ -46,6 +46,16 @@ class Split:
     sections: tuple[Section, ...]
 
 
+def is_object(value: object) -> TypeGuard[Mapping[str, Any]]:
+    """Whether a JSON value is an object."""
+    return isinstance(value, Mapping)
+
+
+def is_array(value: object) -> TypeGuard[list[Any]]:
+    """Whether a JSON value is an array."""
+    return isinstance(value, list)
+
+
 def plain_key(name: str) -> str:
     """A field's name as it is compared: lower case, words joined by underscores."""
     return re.sub(r"[^a-z0-9]+", "_", name.lower()).strip("_")
@@ -72,7 +82,7 @@ def json_values(text: str) -> Iterator[tuple[int, int, Any]]:
         except (ValueError, RecursionError):
             position = found.end()
             continue
-        if isinstance(value, dict | list):
+        if is_object(value) or is_array(value):
             yield found.start(), end, value
         position = end
 
@@ -146,7 +156,7 @@ def by_json(text: str) -> Split | None:
         value = json.loads(inside)
     except (ValueError, RecursionError):
         return None
-    if not isinstance(value, dict):
+    if not is_object(value):
         return None
     return Split("json", "", tuple(Section(key, as_text(item)) for key, item in value.items()))
 

@@ -12,7 +12,7 @@ from dspex.clients.embedded.extraction import numbers_in
 from dspex.clients.embedded.forms import Form
 from dspex.clients.embedded.passages import Claim, claims
 from dspex.clients.embedded.schemas import Schema
-from dspex.clients.embedded.sections import Section, as_text, plain_key
+from dspex.clients.embedded.sections import Section, as_text, is_array, is_object, plain_key
 from dspex.clients.embedded.similarity import Evidence
 
 _BOOLEAN = ("false", "true")
@@ -80,10 +80,10 @@ def _nested(path: str, schema: Schema, defs: Schema | None, depth: int) -> Itera
         yield path, tuple(as_text(value) for value in schema["enum"])
     elif schema.get("type") == "boolean":
         yield path, _BOOLEAN
-    elif depth < 6 and isinstance(schema.get("properties"), Mapping):
+    elif depth < 6 and is_object(schema.get("properties")):
         for name, part in schema["properties"].items():
             yield from _nested(f"{path}.{name}", resolved(part, defs), defs, depth + 1)
-    elif depth < 6 and isinstance(schema.get("items"), Mapping):
+    elif depth < 6 and is_object(schema.get("items")):
         yield from _nested(f"{path}.[]", resolved(schema["items"], defs), defs, depth + 1)
 
 
@@ -121,9 +121,9 @@ def _values_at(value: str, names: Sequence[str], answers: Sequence[str]) -> list
     items = [found]
     for name in names:
         if name == "[]":
-            items = [part for item in items if isinstance(item, list) for part in item]
+            items = [part for item in items if is_array(item) for part in item]
         else:
-            items = [item[name] for item in items if isinstance(item, dict) and name in item]
+            items = [item[name] for item in items if is_object(item) and name in item]
     folded = {answer.lower(): answer for answer in answers}
     return [folded[text] for item in items if (text := as_text(item).strip().lower()) in folded]
 
@@ -134,9 +134,9 @@ def resolved(schema: Schema, defs: Schema | None) -> Schema:
         if "$ref" in schema:
             schema = (defs or {}).get(str(schema["$ref"]).rpartition("/")[2], {})
         elif union := next((schema[key] for key in ("anyOf", "oneOf", "allOf") if schema.get(key)), None):
-            options = [option for option in union if isinstance(option, Mapping) and option.get("type") != "null"]
+            options = [option for option in union if is_object(option) and option.get("type") != "null"]
             schema = options[0] if options else {"type": "null"}
-        elif isinstance(schema.get("type"), list):
+        elif is_array(schema.get("type")):
             schema = {**schema, "type": next((kind for kind in schema["type"] if kind != "null"), "null")}
         else:
             break
