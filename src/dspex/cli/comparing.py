@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from dspex.blocking import evaluate as evaluate_program
+from dspex.cli.data import examples
 from dspex.cli.description import value
 from dspex.cli.evaluating import examples_by_id
 from dspex.cli.metrics import metric_for
@@ -57,12 +58,12 @@ def compare(  # noqa: PLR0913 - the options of the command
     if programs[0].hash == programs[1].hash:
         raise ConfigurationError(f"{first} and {second} are the same program: there is nothing to compare")
     scorer = metric_for(project, metric, judge, judge_model)
-    examples = Dataset.load(project.data_path(data))
-    examples = examples if limit is None else examples[:limit]
+    shared = examples(project.data_path(data), programs[0])
+    shared = shared if limit is None else shared[:limit]
     options = EvaluationOptions(concurrency=concurrency or EvaluationOptions().concurrency, samples=samples)
     with opened(project.resolved) as ready:
-        results = [evaluate_program(item, examples, scorer, ready, options) for item in programs]
-        _tell(compare_evaluations(*results), examples_by_id(examples), json, results)
+        results = [evaluate_program(item, shared, scorer, ready, options) for item in programs]
+        _tell(compare_evaluations(*results), examples_by_id(shared), json, results)
 
 
 def _tell(

@@ -13,6 +13,7 @@ from typing import Annotated, Any
 import typer
 
 from dspex.blocking import evaluate as evaluate_program
+from dspex.cli.data import examples
 from dspex.cli.description import value
 from dspex.cli.exits import GATE, PROVIDER
 from dspex.cli.metrics import metric_for
@@ -61,9 +62,9 @@ def evaluate(  # noqa: PLR0913 - the options of the command
     project = Project.here({"model": model})
     found = project.program(program)
     scorer = metric_for(project, metric, judge, judge_model)
-    examples = Dataset.load(project.data_path(data))
+    rows_of_data = examples(project.data_path(data), found)
     if limit is not None:
-        examples = examples[:limit]
+        rows_of_data = rows_of_data[:limit]
     _check_rows(rows, resume)
     with opened(project.resolved) as ready, keeping(rows) as kept:
         options = EvaluationOptions(
@@ -73,13 +74,13 @@ def evaluate(  # noqa: PLR0913 - the options of the command
             resume=kept.path if resume else None,
             traces=traces,
         )
-        result = evaluate_program(found, examples, scorer, ready, options)
+        result = evaluate_program(found, rows_of_data, scorer, ready, options)
         passed = None if min_score is None else gate(result, min_score)
         if json:
             verdict = None if min_score is None else {"min_score": min_score, "passed": passed}
-            emit({**facts(result, examples, rows), "gate": verdict})
+            emit({**facts(result, rows_of_data, rows), "gate": verdict})
         else:
-            show(result, examples)
+            show(result, rows_of_data)
         if result.failures:
             kept.tell(f"{sum(result.failures.values()):,} of {result.n:,} examples could not be scored")
     _leave(result, min_score, passed)

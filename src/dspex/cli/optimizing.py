@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
@@ -10,6 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from dspex.blocking import optimize as optimize_program
+from dspex.cli.data import examples
 from dspex.cli.metrics import metric_for
 from dspex.cli.opening import opened
 from dspex.cli.options import Concurrency, Json, Judge, JudgeModel, Metric, Model, Program, Seed
@@ -24,13 +25,14 @@ from dspex.kernel.ports import Event
 from dspex.kernel.program import Program as ProgramData
 from dspex.optimization.ledger import MemoryLedger
 from dspex.optimization.ports import SearchOptions
+from dspex.optimization.problem import MIN_VAL
 from dspex.optimization.progress import ProgressLine
 from dspex.optimization.result import OptimizationResult
 from dspex.optimization.runner import DEFAULT_BUDGET
 
 SHARES = (0.4, 0.35, 0.25)
 """Of one data file: what proposals learn from, what the race runs on, what confirms."""
-_FILE = typer.Option(metavar="FILE", show_default=False)
+LEAST_CALLS = 4 * MIN_VAL
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +106,7 @@ def optimize(  # noqa: PLR0913 - the options of the command
     found = project.program(program)
     scorer = metric_for(project, metric, judge, judge_model)
     files = {"--train": train, "--val": val, "--confirm": confirm}
-    splits = _splits(project, data, files, (*as_metric(scorer).columns,), seed)
+    splits = _splits(found, _paths(project, data, files), as_metric(scorer).columns, seed)
     target = _target(source, out, force)
     budget = _budget(calls, usd, tokens, seconds)
     options = SearchOptions(proposer_model=proposer_model)
@@ -183,21 +185,26 @@ def tell(result: OptimizationResult, source: Path, target: Path) -> None:
         say("Nothing was saved: the program stays as it is. More budget, or more examples, may show a gain.")
 
 
-def _splits(
-    project: Project, data: Path | None, files: Mapping[str, Path | None], columns: tuple[str, ...], seed: int
-) -> Splits:
+def _paths(project: Project, data: Path | None, files: Mapping[str, Path | None]) -> Mapping[str, Path]:
+    """The files by option; `--data` alone is one to be split."""
     named = {option: path for option, path in files.items() if path is not None}
     if data is not None and named:
         raise ConfigurationError(f"--data is split into all parts: give it alone, or {', '.join(files)} without it")
     if not named:
-        whole = Dataset.load(project.data_path(data))
-        by = [name for name in columns if _few(whole, name)]
-        return Splits(*whole.split(*SHARES, seed=seed, by=by))
+        return {"--data": project.data_path(data)}
     missing = [option for option in ("--train", "--val") if option not in named]
     if missing:
         raise ConfigurationError(f"{missing[0]} is not given: name --train and --val, or one file to split with --data")
-    loaded = {option: Dataset.load(project.data_path(path)) for option, path in named.items()}
-    return Splits(loaded["--train"], loaded["--val"], loaded.get("--confirm"))
+    return {option: project.data_path(path) for option, path in named.items()}
+
+
+def _splits(program: ProgramData, paths: Mapping[str, Path], columns: Sequence[str], seed: int) -> Splits:
+    loaded = {option: examples(path, program) for option, path in paths.items()}
+    whole = loaded.get("--data")
+    if whole is None:
+        return Splits(loaded["--train"], loaded["--val"], loaded.get("--confirm"))
+    by = [name for name in columns if _few(whole, name)]
+    return Splits(*whole.split(*SHARES, seed=seed, by=by))
 
 
 def _few(data: Dataset, name: str) -> bool:
@@ -219,6 +226,12 @@ def _target(source: Path, out: Path | None, force: bool) -> Path:
 
 
 def _budget(calls: int | None, usd: float | None, tokens: int | None, seconds: float | None) -> Budget:
+    if calls is not None and calls < LEAST_CALLS:
+        raise ConfigurationError(
+            f"--calls {calls}: too small a budget to compare anything. The program as it is on {MIN_VAL} examples, one "
+            f"candidate on {MIN_VAL}, and both on {MIN_VAL} more to confirm take {LEAST_CALLS} calls at least; a few "
+            "hundred are a start"
+        )
     budget = Budget(calls=calls, usd=usd, tokens=tokens, seconds=seconds)
     return DEFAULT_BUDGET if budget == Budget() else budget
 

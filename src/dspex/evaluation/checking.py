@@ -22,16 +22,21 @@ def check_all(prepared: Prepared, data: Dataset, metric: ReadyMetric) -> None:
                 raise DataError(f"{where} (example {example.id}) has no field {column!r}, which {metric.name} needs")
 
 
-async def check_first(prepared: Prepared, example: Example | None, metric: ReadyMetric) -> None:
-    """There is data, and its first row suits program and metric.
+async def check_first(
+    prepared: Prepared, example: Example | None, metric: ReadyMetric, where: str = "the first example"
+) -> None:
+    """There is data, and its first row suits program and metric; `where` names that row in an error.
 
     Where the row has every output the program gives, a quick metric is tried on it as if it were the answer, so that
     one that returns nonsense is found before the first call.
     """
     if example is None:
         raise DataError("there are no examples to evaluate on")
-    _check_inputs(prepared, example, "the first example")
-    metric.check(prepared.program, example)
+    _check_inputs(prepared, example, where)
+    try:
+        metric.check(prepared.program, example)
+    except DataError as error:
+        raise DataError(f"{where}: {error}") from error
     given = {item.name: example.values[item.name] for item in prepared.program.outputs if item.name in example.values}
     if metric.calling == "async" or len(given) < len(prepared.program.outputs):
         return

@@ -102,7 +102,7 @@ async def evaluate(
     notes = list(data.notes) if isinstance(data, Dataset) else []
     examples = examples_of(data, notes)
     first = next(examples, None)
-    await check_first(prepared, first, scorer)
+    await check_first(prepared, first, scorer, f"{data.name}, row 1" if isinstance(data, Dataset) else "row 1")
     if isinstance(data, Dataset):
         check_all(prepared, data, scorer)
     header = _header(program, data, scorer, options)

@@ -1,0 +1,157 @@
+"""The whole path in real processes against a real server that fails, as a user would meet it."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from dspex.cli.beginning import init
+from dspex.evaluation.rows import read_rows
+from tests.servers.chat import Address, serving
+
+COMMAND = str(Path(sys.executable).with_name("dspex"))
+
+
+def environment(**extra: str) -> dict[str, str]:
+    kept = {key: value for key, value in os.environ.items() if not key.startswith("DSPEX_")}
+    return {**kept, "MINE_KEY": "right", **extra}
+
+
+def dspex(folder: Path, *arguments: str, env: Mapping[str, str] | None = None) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [COMMAND, *arguments], cwd=folder, env=env or environment(), capture_output=True, text=True, check=False
+    )
+
+
+def started(folder: Path, *arguments: str) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [COMMAND, *arguments], cwd=folder, env=environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+
+
+def project(folder: Path, server: Address, **settings: str) -> Path:
+    """A project as `dspex init` writes it, pointed at the server."""
+    init(folder)
+    toml = (folder / "dspex.toml").read_text(encoding="utf-8")
+    toml = toml.replace('model = "embedded/lexical"', 'model = "mine/lexical"')
+    for name, value in settings.items():
+        toml = re.sub(rf"^{name} = .*$", f"{name} = {value}", toml, flags=re.MULTILINE)
+    mine = f'\n[providers.mine]\nbase_url = "{server.url}"\nkey_env = "MINE_KEY"\n'
+    (folder / "dspex.toml").write_text(toml + mine, encoding="utf-8")
+    return folder
+
+
+def once(condition: Callable[[], bool], process: subprocess.Popen[str]) -> None:
+    """Wait until `condition` holds; fails where the process ends first."""
+    while not condition():
+        assert process.poll() is None, process.communicate()
+
+
+def test_nothing_is_lost_where_a_server_fails_one_time_in_twelve(tmp_path: Path) -> None:
+    with serving(p429=0.05, p500=0.02, cut=0.01, seed=1, key="right") as server:
+        folder = project(tmp_path, server)
+        evaluated = dspex(folder, "eval", "--json")
+        assert evaluated.returncode == 0, evaluated.stderr
+        told = json.loads(evaluated.stdout)
+        stats = server.stats()
+        faults = sum(stats["statuses"].get(name, 0) for name in ("429", "500", "cut"))
+        assert faults >= 8
+        assert (told["n"], told["scored"], told["failures"]) == (240, 240, {})
+        assert told["usage"]["calls"] == 240
+        assert told["usage"]["retries"] == faults
+        assert told["usage"]["usd"] is None, "the price is unknown, which is not zero"
+
+        shown = dspex(folder, "eval", "--limit", "20")
+        assert "(0 retries), 20 from memory" in shown.stdout
+
+        before = faults
+        optimized = dspex(folder, "optimize", "--calls", "500", "--json")
+        assert optimized.returncode == 0, optimized.stderr
+        found = json.loads(optimized.stdout)
+        stats = server.stats()
+        faults = sum(stats["statuses"].get(name, 0) for name in ("429", "500", "cut"))
+        assert found["unevaluated"] == 0
+        assert found["calls"] <= 500
+        assert found["retries"] == faults - before > 0
+        assert stats["answered_twice"] == 0, "no answer was paid for twice"
+        assert found["improved"]
+        assert (folder / "program-optimized.yaml").is_file()
+        assert dspex(folder, "diff", "program.yaml", "program-optimized.yaml").returncode == 0
+
+
+def test_a_wrong_key_is_told_at_once(tmp_path: Path) -> None:
+    with serving(key="right") as server:
+        folder = project(tmp_path, server)
+        outcome = dspex(folder, "eval", env=environment(MINE_KEY="wrong"))
+    assert outcome.returncode == 3
+    assert outcome.stdout == ""
+    assert len(outcome.stderr.splitlines()) == 1
+    for text in ("401", "MINE_KEY"):
+        assert text in outcome.stderr
+
+
+def test_control_c_keeps_what_was_paid_for_and_eval_carries_on(tmp_path: Path) -> None:
+    with serving(delay=0.2) as server:
+        folder = project(tmp_path, server, cache='"none"')
+        process = started(folder, "eval", "--json")
+        once(lambda: server.stats()["statuses"].get("200", 0) >= 40, process)
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate()
+        assert process.returncode == 130
+        assert json.loads(out)["error"]["exit_code"] == 130
+        found = re.search(r"--rows (\S+) --resume", err)
+        assert found is not None, err
+        rows = Path(found.group(1))
+        kept = sum(row.scored for row in read_rows(rows))
+        assert kept >= 8
+        before = server.stats()["requests"]
+        resumed = dspex(folder, "eval", "--rows", str(rows), "--resume", "--json")
+        assert resumed.returncode == 0, resumed.stderr
+        assert json.loads(resumed.stdout)["scored"] == 240
+        assert server.stats()["requests"] - before == 240 - kept
+
+
+def test_control_c_ends_a_search_and_says_where_it_was(tmp_path: Path) -> None:
+    with serving(delay=0.1) as server:
+        folder = project(tmp_path, server)
+        process = started(folder, "optimize")
+        once(lambda: server.stats()["statuses"].get("200", 0) >= 60, process)
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate()
+    assert process.returncode == 130
+    assert out == ""
+    assert "best on val so far" in err
+    assert "calls.db" in err
+    assert "Traceback" not in err
+    assert not list(folder.glob("program-optimized*"))
+
+
+def test_an_outage_leaves_the_rows_and_a_gate_that_is_certain(tmp_path: Path) -> None:
+    with serving(refuse_after=150) as server:
+        folder = project(tmp_path, server, cache='"none"')
+        settings = environment(DSPEX_RETRIES="0")
+        outcome = dspex(folder, "eval", "--min-score", "0.2", "--json", env=settings)
+    told: dict[str, Any] = json.loads(outcome.stdout)
+    assert told["scored"] == 150
+    assert told["failures"] == {"server": 90}
+    assert told["score"] is not None
+    assert "90 of 240 examples could not be scored" in outcome.stderr
+    assert "--resume" in outcome.stderr
+    assert outcome.returncode == 0, "even with 90 zeros the score would be 0.2"
+    assert told["gate"]["passed"] is True
+
+
+def test_a_budget_too_small_for_any_comparison_is_refused_unpaid(tmp_path: Path) -> None:
+    with serving() as server:
+        folder = project(tmp_path, server)
+        outcome = dspex(folder, "optimize", "--calls", "5")
+        assert server.stats()["requests"] == 0
+    assert outcome.returncode == 2
+    assert "too small a budget" in outcome.stderr
