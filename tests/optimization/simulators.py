@@ -46,7 +46,7 @@ def share(*parts: object) -> float:
 
 def text_in(request: Request) -> str:
     """The text that a request asks about: the last that is shown."""
-    return re.findall(r"sample \d+ weighs \d+ grams", request.messages[-1]["content"])[-1]
+    return list(re.finditer(r"sample \d+ weighs \d+ grams", request.messages[-1]["content"]))[-1].group()
 
 
 def guidance(request: Request) -> str:

@@ -25,14 +25,11 @@ from tests.optimization.simulators import Colour, counted, hinted, program, rows
 Split = Iterable[Example] | None
 
 
-def posed(
-    given: Program, train: Split, val: Split, confirm: Split, metric: object = ExactMatch("label")
-) -> tuple[Problem, int]:
-    """The problem, and how many requests posing it has sent."""
+def posed(given: Program, *parts: Split, metric: object = ExactMatch("label")) -> tuple[Problem, int]:
+    """The problem of train, val and confirm, and how many requests posing it has sent."""
     model, seen = counted(hinted)
-    found = pose(
-        given, {"train": train, "val": val, "confirm": confirm}, as_metric(metric), Budget(calls=10), 0, runtime(model)
-    )
+    named: dict[str, Split] = dict(zip(("train", "val", "confirm"), parts, strict=True))
+    found = pose(given, named, as_metric(metric), Budget(calls=10), 0, runtime(model))
     return found, len(seen)
 
 
@@ -88,7 +85,7 @@ def test_a_row_without_an_input_is_named() -> None:
 
 def test_a_metric_of_a_field_that_is_not_there_is_refused_with_a_suggestion() -> None:
     with pytest.raises(UnknownNameError, match="did you mean 'label'"):
-        posed(program(instructions=Text()), *splits(), ExactMatch("lable"))
+        posed(program(instructions=Text()), *splits(), metric=ExactMatch("lable"))
 
 
 def test_repeated_rows_count_once_and_are_said() -> None:

@@ -114,7 +114,7 @@ def planned(standing: Mapping[str, Any], fresh: Sequence[str], scores: Scores, a
 
 
 def test_challengers_are_asked_what_the_incumbent_is_asked() -> None:
-    draft, standing, search = planned({"ready": (Lane("a", 0),)}, ["b"], {"seed": [1.0] * 8, "a": [1.0] * 8})
+    draft, standing, search = planned({"ready": (Lane("a", 0),)}, ["b"], {"seed": [0.5] * 8, "a": [1.0] * 8})
     asked: dict[str, list[str]] = {}
     for candidate, example, sample in draft.pairs:
         assert sample == 0
@@ -125,7 +125,7 @@ def test_challengers_are_asked_what_the_incumbent_is_asked() -> None:
 
 
 def test_those_that_wait_go_on_only_when_there_is_room() -> None:
-    scores = {"seed": [1.0] * 8, "w": [1.0] * 8}
+    scores = {"seed": [0.5] * 8, "w": [1.0] * 8}
     waits = {"waiting": (Lane("w", 0, 0.1),)}
     _, full, _ = planned(waits, ["b", "c", "d", "e"], scores)
     assert [lane.candidate for lane in full.waiting] == ["w"]
@@ -134,19 +134,19 @@ def test_those_that_wait_go_on_only_when_there_is_room() -> None:
 
 
 def test_a_round_asks_no_more_than_the_budget_pays_for() -> None:
-    draft, standing, _ = planned({}, ["b", "c", "d"], {"seed": [1.0] * 8}, affordable=17)
+    draft, standing, _ = planned({}, ["b", "c", "d"], {"seed": [0.5] * 8}, affordable=17)
     assert len(draft.pairs) == 16
     assert [lane.candidate for lane in standing.running] == ["b", "c"]
 
 
 def test_a_promoted_lane_the_budget_cannot_pay_for_stays_where_it_was() -> None:
-    _, standing, _ = planned({"ready": (Lane("a", 1, 0.7),)}, [], {"seed": [1.0] * 16, "a": [1.0] * 16}, affordable=5)
+    _, standing, _ = planned({"ready": (Lane("a", 1, 0.7),)}, [], {"seed": [0.5] * 16, "a": [1.0] * 16}, affordable=5)
     assert standing.ready == (Lane("a", 1, 0.7),)
 
 
 def test_the_likeliest_go_on_first_and_fewer_on_each_rung() -> None:
     ready = tuple(Lane(name, 0, chance) for name, chance in (("a", 0.3), ("b", 0.9), ("c", 0.8), ("d", 0.4)))
-    _, standing, _ = planned({"ready": ready}, [], {"seed": [1.0] * 8})
+    _, standing, _ = planned({"ready": ready}, [], {"seed": [0.5] * 8})
     assert [lane.candidate for lane in standing.running] == ["b", "c"]
     assert {lane.candidate for lane in standing.ready} == {"a", "d"}
 
@@ -168,7 +168,7 @@ def test_finalists_beat_the_seed_on_all_of_val_best_first() -> None:
 
 
 def test_a_candidate_that_could_never_be_evaluated_is_out() -> None:
-    search = search_of({"seed": [1.0] * 8})
+    search = search_of({"seed": [0.5] * 8})
     memo = Standing(search.problem.seed_id, running=(Lane("a", 0),)).written()
     found = Standing.read(Race(8, VAL).fold(search, memo), "")
     assert (found.ready, found.waiting) == ((), ())

@@ -159,7 +159,7 @@ def test_where_the_price_of_calls_differs_concurrency_changes_nothing_that_count
 
 
 def test_the_same_seed_gives_the_same_and_another_seed_another_search() -> None:
-    ledgers = []
+    ledgers: list[MemoryLedger] = []
     for seed in (1, 1, 2):
         ledgers.append(MemoryLedger())
         searched(program(instructions=Text(), demos=Demos(2)), hinted, 300, ledger=ledgers[-1], seed=seed)
@@ -201,11 +201,7 @@ def test_a_search_that_is_carried_on_ends_where_the_uninterrupted_one_does(write
     memory: dict[str, str] = {}
 
     def remembered(request: Request) -> str:
-        key = (
-            json.dumps([dict(item) for item in request.messages]),
-            json.dumps(dict(request.settings)),
-            request.sample,
-        )
+        key = json.dumps([request.messages, dict(request.settings), request.sample])
         return memory.setdefault(key, hinted(request))
 
     given = program(instructions=Text(), demos=Demos(2))
@@ -336,7 +332,10 @@ def test_a_budget_without_any_limit_is_refused() -> None:
 
 
 def test_a_perfect_program_ends_the_search() -> None:
-    result = searched(program(instructions=Text()), lambda request: answered(text_in(request), True), 500)
+    def right(request: Request) -> str:
+        return answered(text_in(request), True)
+
+    result = searched(program(instructions=Text()), right, 500)
     assert result.stopped == "the best candidate has full marks on val"
     assert not result.improved
     assert result.usage.calls < 250

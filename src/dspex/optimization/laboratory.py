@@ -67,11 +67,13 @@ class Laboratory:
         self.asked, self.calls = NO_USAGE, []
         return found
 
-    async def ask(self, messages: Sequence[Message], *, temperature: float, sample: int) -> str:
+    async def ask(
+        self, messages: Sequence[Message], *, temperature: float, sample: int, model: str | None = None
+    ) -> str:
         self._interruption.check()
-        model = self.options.proposer_model or self.runtime.model
+        asked = self.options.proposer_model or model or self.runtime.model
         settings = {"temperature": temperature, **self.options.proposer_settings}
-        completion = await self.runtime.lm.complete(Request(model, messages, settings, sample))
+        completion = await self.runtime.lm.complete(Request(asked, messages, settings, sample))
         self.asked = self.asked + completion.usage
         if completion.key:
             self.calls.append(completion.key)
@@ -131,7 +133,11 @@ class Laboratory:
     async def _one(self, pair: Pair) -> Assessment:
         candidate, example, sample = pair
         program = self.problem.program_by_id(candidate, self.ledger.candidates[candidate].values)
-        return await assess(program, self.problem.examples[example], self._metric, self.runtime, sample)
+        try:
+            return await assess(program, self.problem.examples[example], self._metric, self.runtime, sample)
+        except ConfigurationError as error:
+            # What a proposer made cannot be run, though its values are valid: it is out, and nothing was paid.
+            return Assessment(example, sample, None, None, None, str(error), "configuration", NO_USAGE, 0.0, ())
 
     def _judge_failure(self, assessment: Assessment) -> None:
         """Raise where going on makes no sense."""

@@ -99,6 +99,11 @@ class Runner:
         await self._say("run.finished", result.reason, improved=result.improved, score=result.score)
         return result
 
+    @property
+    def seconds(self) -> float:
+        """How long the search has taken, earlier processes' time included."""
+        return self._purse.account.balance().seconds
+
     def raise_budget(self, budget: Budget) -> None:
         """Another budget from the next call on."""
         self._purse.change(budget)

@@ -18,7 +18,7 @@ from dspex.optimization.stages import Worked
 
 FAINT = 0.03
 """Likeness below this is none."""
-ELIGIBLE, FEW = 0.6, 12
+ELIGIBLE, FEW = 0.6, 24
 """The share of a pool that a set is chosen from, and the size below which it is all of it."""
 _WORD = re.compile(r"\w+")
 
@@ -63,7 +63,7 @@ def representatives(
     are shaken and only a part of the pool is eligible, so that another `rng` gives another good set.
     """
     count = len(pool.items)
-    shaken = [(1.0 if weights is None else weights[i]) * rng.expovariate(1.0) for i in range(count)]
+    shaken = [(1.0 if weights is None else weights[i]) * (0.5 + rng.expovariate(1.0)) for i in range(count)]
     best = [0.0] * count
     taken: list[int] = []
 

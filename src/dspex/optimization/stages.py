@@ -9,6 +9,8 @@ from dspex.kernel.ports import JSON
 from dspex.kernel.program import Program, Step
 from dspex.kernel.signature import Example
 from dspex.kernel.space import Configuration, Dimension
+from dspex.kernel.validation import InvalidValuesError
+from dspex.kernel.variables import Variable
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,14 +50,21 @@ def text_of(hole: Hole, values: Configuration) -> str:
 
 
 def worked(step: Step, values: Mapping[str, JSON]) -> dict[str, JSON] | None:
-    """The fields of `step` out of `values` as a demonstration; None where an input or a required output is absent."""
-    shown: dict[str, JSON] = {}
-    for item in (*step.signature.inputs, *step.signature.outputs):
-        if item.name in values:
-            shown[item.name] = values[item.name]
-        elif not item.optional:
-            return None
-    return shown
+    """The fields of `step` out of `values` as a demonstration; None where one that is required is absent, or any does
+    not fit its type."""
+    signature = step.signature
+    try:
+        signature.questions(values)
+        signature.answers(values)
+    except InvalidValuesError:
+        return None
+    return {item.name: values[item.name] for item in (*signature.inputs, *signature.outputs) if item.name in values}
+
+
+def setting_of(hole: Hole, values: Configuration, option: str) -> JSON:
+    """What another option of the same step is set to, as a variable or plainly; None where it is not."""
+    value = hole.step.options.get(option)
+    return values.get(f"{hole.path}.{option}") if isinstance(value, Variable) else value
 
 
 @dataclass(frozen=True, slots=True)

@@ -65,10 +65,8 @@ async def _pool(turn: Turn, parent: Candidate, hole: Hole) -> Pool:
 async def _traced(turn: Turn, parent: Candidate, hole: Hole) -> list[Worked]:
     """What the step took and gave in runs on training examples that came out right, of any candidate so far."""
     search = turn.search
-    train = [item.id for item in search.problem.train]
-    batch = turn.rng.sample(train, min(MINIBATCH, len(train)))
-    rows = await search.lab.evaluate([(parent.id, example, 0) for example in batch])
-    known = set(train)
+    rows = await search.lab.evaluate([(parent.id, example, 0) for example in search.minibatch(MINIBATCH)])
+    known = {item.id for item in search.problem.train}
     for candidate in search.ledger.candidates:
         for (example, sample), score in search.ledger.scores(candidate).items():
             if example in known and score >= FAIR and (row := await search.ledger.read((candidate, example, sample))):

@@ -10,15 +10,15 @@ from dataclasses import dataclass
 from random import Random
 from typing import TypeGuard
 
-from dspex.errors import LMError
+from dspex.errors import AnswerError, LMError
 from dspex.kernel.ports import JSON, Message
 from dspex.kernel.variables import Text
 from dspex.optimization.ports import Candidate, Evaluation, Proposal, Search, Turn, VariableKind
-from dspex.optimization.stages import Hole, holes, labelled, text_of
+from dspex.optimization.stages import Hole, holes, labelled, setting_of, text_of
 
 SHOWN = 48
 """Labelled examples in one request."""
-MINIBATCH = 24
+MINIBATCH = 16
 """Training examples the parent is run on to see it fail."""
 FAILURES = 12
 _LONGEST = 1500
@@ -67,7 +67,7 @@ async def _task(turn: Turn, index: int) -> Task | None:
     if not wanted:
         return None
     hole = rng.choice(wanted)
-    failures = await _failures(search, parent, rng)
+    failures = await _failures(search, parent)
     chosen = rng.sample(search.problem.train, min(SHOWN, len(search.problem.train)))
     shown = [item.values for item in labelled(hole.step, chosen)]
     if not failures and not shown:
@@ -78,22 +78,21 @@ async def _task(turn: Turn, index: int) -> Task | None:
     return Task(parent, hole, messages, index)
 
 
-async def _failures(search: Search, parent: Candidate, rng: Random) -> list[Evaluation]:
+async def _failures(search: Search, parent: Candidate) -> list[Evaluation]:
     """Training examples on which the parent scores less than it could, worst first."""
-    train = [item.id for item in search.problem.train]
-    batch = rng.sample(train, min(MINIBATCH, len(train)))
-    rows = await search.lab.evaluate([(parent.id, example, 0) for example in batch])
+    rows = await search.lab.evaluate([(parent.id, example, 0) for example in search.minibatch(MINIBATCH)])
     wrong = [row for row in rows if row.score is not None and row.score < 1]
     return sorted(wrong, key=lambda row: (row.score or 0.0, row.example))[:FAILURES]
 
 
 async def _answer(search: Search, task: Task) -> str | None:
     try:
-        text = await search.lab.ask(task.messages, temperature=0.8, sample=task.sample)
-    except LMError as error:
-        if error.transient or not error.infrastructure:
-            return None  # one draw less; the others go on
-        raise
+        model = setting_of(task.hole, task.parent.values, "model")
+        text = await search.lab.ask(task.messages, temperature=0.8, sample=task.sample, model=model)
+    except (LMError, AnswerError) as error:
+        if error.infrastructure and not error.transient:
+            raise
+        return None  # one draw less; the others go on
     return _read(text, task.hole)
 
 
