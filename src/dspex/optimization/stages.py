@@ -53,12 +53,14 @@ def worked(step: Step, values: Mapping[str, JSON]) -> dict[str, JSON] | None:
     """The fields of `step` out of `values` as a demonstration; None where one that is required is absent, or any does
     not fit its type."""
     signature = step.signature
+    given = {item.name: values[item.name] for item in signature.inputs if item.name in values}
+    answered = {item.name: values[item.name] for item in signature.outputs if item.name in values}
     try:
-        signature.questions(values)
-        signature.answers(values)
+        signature.questions(given)
+        signature.answers(answered)
     except InvalidValuesError:
         return None
-    return {item.name: values[item.name] for item in (*signature.inputs, *signature.outputs) if item.name in values}
+    return {**given, **answered}
 
 
 def setting_of(hole: Hole, values: Configuration, option: str) -> JSON:
