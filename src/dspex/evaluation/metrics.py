@@ -11,7 +11,7 @@ from dataclasses import KW_ONLY, dataclass
 from typing import Any, ClassVar
 
 from dspex.errors import DataError, MetricError, UnknownNameError, suggestion
-from dspex.evaluation.scoring import as_metric
+from dspex.evaluation.scoring import ReadyMetric, as_metric
 from dspex.kernel.ports import NO_USAGE, Metric, Runtime, Score
 from dspex.kernel.program import Program
 from dspex.kernel.signature import Example
@@ -170,6 +170,11 @@ class Weighted:
         if twice := next((item for item in names if names.count(item) > 1), None):
             raise MetricError(f"Weighted has two parts named {twice!r}; name one otherwise, so that details can tell")
         self.name = name or f"Weighted({', '.join(names)})"
+
+    @property
+    def parts(self) -> tuple[tuple[ReadyMetric, float], ...]:
+        """The metrics and their weights."""
+        return self._parts
 
     @property
     def columns(self) -> tuple[str, ...]:

@@ -175,14 +175,18 @@ def completion_of(text: str, key: str = "") -> Completion:
 
 
 def spent_by(connection: Connection, run: str) -> Usage:
-    """What a run's calls have used, each call once; a call whose answer was lost counts as one call."""
-    mine = calls.c.run == run
+    """What a run's answered calls have used, each once.
+
+    Calls whose answers a kill has lost are not in it: they are made again, and counted then. So a budget may be passed
+    by what was in flight at a kill, and a run that is carried on ends where it would have without the kill.
+    """
+    answered = (calls.c.run == run, calls.c.state == "done")
     query = select(
         func.count(),
         func.coalesce(func.sum(calls.c.input_tokens), 0),
         func.coalesce(func.sum(calls.c.output_tokens), 0),
         func.coalesce(func.sum(calls.c.usd), 0.0),
-        func.count().filter(calls.c.state == "done", calls.c.usd.is_(None)),
-    ).where(mine)
-    count, asked, answered, usd, unpriced = connection.execute(query).one()
-    return Usage(int(count), int(asked), int(answered), None if unpriced else float(usd))
+        func.count().filter(calls.c.usd.is_(None)),
+    ).where(*answered)
+    count, asked, given, usd, unpriced = connection.execute(query).one()
+    return Usage(int(count), int(asked), int(given), None if unpriced else float(usd))

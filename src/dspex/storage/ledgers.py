@@ -38,6 +38,13 @@ class DurableLedger:
         await ledger._replay(*found)
         return ledger
 
+    def booked_calls(self) -> set[str]:
+        """The model calls that its rows account for."""
+        found = {call for item in self._memory.rounds for call in item.calls}
+        found.update(step.call for row in self._memory.evaluations() for step in row.trace if step.call)
+        found.update(step.call for row in self._memory.failed() for step in row.trace if step.call)
+        return found
+
     @property
     def candidates(self) -> Mapping[str, Candidate]:
         return self._memory.candidates
@@ -92,7 +99,8 @@ class DurableLedger:
     async def record(self, evaluation: Evaluation) -> None:
         row = _evaluation_row(self._run, evaluation)
         if evaluation.score is None:
-            row = {**row, "created": time.time()}
+            # A failed attempt keeps its trace among its data: the calls in it are accounted for.
+            row = {**row, "data": packed([unpacked(row["data"]), unpacked(row["trace"])]), "created": time.time()}
             del row["score"], row["trace"]
             await self._database.append(self._add_failure, row, self._guard)
         else:
@@ -144,10 +152,8 @@ def _rows(connection: Connection, run: str) -> tuple[list[Round], set[int], list
         _evaluation(row, unpacked(row.data), row.score, unpacked(row.trace))
         for row in connection.execute(select(evaluations).where(evaluations.c.run == run).order_by(*order))
     ]
-    failed = [
-        _evaluation(row, unpacked(row.data), None, None)
-        for row in connection.execute(select(failures).where(failures.c.run == run).order_by(failures.c.id))
-    ]
+    query = select(failures).where(failures.c.run == run).order_by(failures.c.id)
+    failed = [_evaluation(row, *_failure(unpacked(row.data))) for row in connection.execute(query)]
     return kept, folded, [*found, *failed]
 
 
@@ -162,18 +168,19 @@ def _candidate(id: str, round: int, data: list[Any]) -> Candidate:
 
 
 def _round_row(run: str, item: Round, now: float) -> dict[str, Any]:
-    data = packed([[list(pair) for pair in item.pairs], item.memo, item.purpose, _usage_data(item.usage)])
+    pairs = [list(pair) for pair in item.pairs]
+    data = packed([pairs, item.memo, item.purpose, _usage_data(item.usage), list(item.calls)])
     return {"run": run, "number": item.number, "data": data, "created": now, "folded": None}
 
 
 def _round(number: int, new: tuple[Candidate, ...], data: list[Any]) -> Round:
-    pairs, memo, purpose, usage = data
-    return Round(number, tuple((c, e, s) for c, e, s in pairs), new, memo, purpose, Usage(*usage))
+    pairs, memo, purpose, usage, calls = data
+    return Round(number, tuple((c, e, s) for c, e, s in pairs), new, memo, purpose, Usage(*usage), tuple(calls))
 
 
 def _evaluation_row(run: str, item: Evaluation) -> dict[str, Any]:
     data = packed([item.feedback, item.outputs, item.error, item.error_kind, _usage_data(item.usage), item.seconds])
-    trace = [[step.step, step.inputs, step.outputs, step.error] for step in item.trace]
+    trace = [[step.step, step.inputs, step.outputs, step.error, step.call] for step in item.trace]
     return {
         "run": run, "candidate": item.candidate, "example": item.example, "sample": item.sample, "round": item.round,
         "score": item.score, "data": data, "trace": packed(trace) if trace else None,
@@ -185,6 +192,11 @@ def _evaluation(row: Any, data: list[Any], score: float | None, trace: list[Any]
     steps = tuple(Trace(*step) for step in trace or ())
     about = (feedback, outputs, error, kind, Usage(*usage), seconds, steps)
     return Evaluation(row.candidate, row.example, row.sample, row.round, score, *about)
+
+
+def _failure(data: list[Any]) -> tuple[list[Any], None, list[Any] | None]:
+    fields, trace = data
+    return fields, None, trace
 
 
 def _usage_data(usage: Usage) -> list[JSON]:

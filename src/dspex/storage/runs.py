@@ -131,6 +131,22 @@ def claim(connection: Connection, id: str, owner: str, lease_seconds: float | No
     return int(row.epoch) + 1
 
 
+def progressed(connection: Connection, id: str, progress: Mapping[str, JSON]) -> None:
+    """Keep where the run is, for those who ask while it is running or after."""
+    connection.execute(runs.update().where(runs.c.id == id).values(progress=packed(dict(progress))))
+
+
+def rebudgeted(connection: Connection, id: str, budget: Mapping[str, JSON]) -> None:
+    """Another budget, for whoever carries the run from now on."""
+    connection.execute(runs.update().where(runs.c.id == id).values(budget=packed(dict(budget))))
+
+
+def restarted(connection: Connection, id: str, reason: str) -> None:
+    """Count one more start after a death."""
+    connection.execute(runs.update().where(runs.c.id == id).values(restarts=runs.c.restarts + 1))
+    note(connection, id, "run.restarted", {"reason": reason})
+
+
 def fence(id: str, epoch: int) -> Guard:
     """A guard that lets writes through only while `epoch` is the run's own."""
     query = select(runs.c.epoch).where(runs.c.id == id).with_for_update(read=True)

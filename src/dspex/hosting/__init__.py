@@ -1,0 +1,1 @@
+"""Where runs live and evaluations run: in this process, in processes of their own, under a supervisor."""

@@ -1,0 +1,168 @@
+"""From an optimization's arguments to a `RunSpec` in the store, and from there back to the objects, in any process."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass
+from functools import partial
+from importlib.metadata import version
+from typing import Any
+
+from sqlalchemy import Connection
+
+from dspex.clients.budget import Budget
+from dspex.configuration.runtimes import from_spec
+from dspex.errors import ConfigurationError
+from dspex.evaluation.scoring import as_metric
+from dspex.hosting.metrics import metric_of, metric_spec
+from dspex.hosting.references import OnlyInMemoryError, fingerprint, resolve
+from dspex.hosting.specification import MetricSpec, Reference, RunSpec
+from dspex.kernel.ports import Runtime
+from dspex.kernel.program import Program
+from dspex.kernel.signature import Example
+from dspex.optimization.ports import SearchOptions, Strategy
+from dspex.optimization.problem import Problem, pose
+from dspex.optimization.strategies import strategy_named
+from dspex.storage import data
+from dspex.storage.database import Database
+
+
+@dataclass(frozen=True, slots=True)
+class Live:
+    """Objects of this process. Where the spec has the same as data, these are used all the same."""
+
+    metric: Any = None
+    runtime: Runtime | None = None
+    strategy: Strategy | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What the user asks for, as objects."""
+
+    program: Program
+    splits: Mapping[str, Iterable[Example] | None]
+    metric: Any
+    runtime: Runtime
+    strategy: str | Strategy
+    budget: Budget
+    seed: int
+    options: SearchOptions
+
+
+@dataclass(frozen=True, slots=True)
+class Built:
+    """A run's objects, made of its spec."""
+
+    problem: Problem
+    runtime: Runtime
+    strategy: Strategy
+    options: SearchOptions
+
+
+def specify(connection: Connection, wanted: Wanted, problem: Problem) -> RunSpec:
+    """The spec of a posed problem; its data goes into the store. Nothing that cannot be named is hidden: see `live`."""
+    live: list[str] = []
+    metric: MetricSpec | None = None
+    try:
+        metric = metric_spec(wanted.metric)
+    except OnlyInMemoryError as error:
+        live.append(str(error))
+    if wanted.runtime.spec is None:
+        live.append(
+            "the runtime has a model that lives only in this process (a ScriptedLM, or one passed as an object)"
+        )
+    if not isinstance(wanted.strategy, str):
+        live.append(f"the strategy {wanted.strategy.name!r} is an object of this process; name a registered one")
+    splits = {name: list(rows) for name, rows in wanted.splits.items() if rows is not None}
+    return RunSpec(
+        program=wanted.program.to_data(),
+        train=data.put(connection, splits.get("train", [])),
+        val=data.put(connection, splits.get("val", [])),
+        confirm=data.put(connection, splits["confirm"]) if "confirm" in splits else None,
+        metric=metric,
+        runtime=None if wanted.runtime.spec is None else dict(wanted.runtime.spec),
+        strategy=wanted.strategy if isinstance(wanted.strategy, str) else wanted.strategy.name,
+        seed=wanted.seed,
+        budget=wanted.budget,
+        options=asdict(wanted.options),
+        imports=_imports(wanted.program),
+        fingerprints=fingerprints(metric, wanted.program),
+        live=tuple(live),
+    )
+
+
+def posed(wanted: Wanted) -> Problem:
+    """The problem, checked; nothing is paid for. Raises ConfigurationErrors."""
+    splits = {name: None if rows is None else list(rows) for name, rows in wanted.splits.items()}
+    metric = as_metric(wanted.metric, wanted.runtime)
+    return pose(wanted.program, splits, metric, wanted.budget, wanted.seed, wanted.runtime)
+
+
+async def build(database: Database, spec: RunSpec, budget: Budget, live: Live | None = None) -> Built:
+    """The objects of a run. Raises ConfigurationError where something lives only in the process that made it."""
+    live = live or Live()
+    for reference in spec.imports:
+        resolve(reference, "the program's code")
+    runtime = live.runtime or _runtime(spec)
+    metric = live.metric if live.metric is not None else _metric(spec)
+    splits: dict[str, list[Example] | None] = {}
+    for name, key in (("train", spec.train), ("val", spec.val), ("confirm", spec.confirm)):
+        splits[name] = None if key is None else await database.read(partial(data.get, key=key))
+    program = Program.from_data(spec.program, "the run's program")
+    options = SearchOptions(**spec.options)
+    strategy = live.strategy or strategy_named(spec.strategy, options)
+    problem = pose(program, splits, as_metric(metric, runtime), budget, spec.seed, runtime)
+    strategy.check(problem)
+    return Built(problem, runtime, strategy, options)
+
+
+def fingerprints(metric: MetricSpec | None, program: Program) -> dict[str, str]:
+    """Hashes of the code that decides scores, by what it is; equal ones mean unchanged code."""
+    found = {"dspex": version("dspex")}
+    for reference in _references(metric):
+        found[f"metric {reference.name}"] = fingerprint(reference)
+    for reference in _imports(program):
+        found[f"code {reference.module or reference.file}"] = fingerprint(reference)
+    return found
+
+
+def changed(spec: RunSpec) -> list[str]:
+    """What has other code now than when the run was made, in words."""
+    now = fingerprints(spec.metric, Program.from_data(spec.program, "the run's program"))
+    return [name for name, was in spec.fingerprints.items() if now.get(name, "") != was]
+
+
+def _runtime(spec: RunSpec) -> Runtime:
+    if spec.runtime is None:
+        raise ConfigurationError(f"this run cannot be carried by another process: {'; '.join(spec.live)}")
+    return from_spec(spec.runtime)
+
+
+def _metric(spec: RunSpec) -> Any:
+    if spec.metric is None:
+        raise ConfigurationError(f"this run cannot be carried by another process: {'; '.join(spec.live)}")
+    return metric_of(spec.metric)
+
+
+def _references(metric: MetricSpec | None) -> list[Reference]:
+    if metric is None:
+        return []
+    own = [] if metric.function is None else [metric.function]
+    return own + [found for part, _ in metric.parts for found in _references(part)]
+
+
+def _imports(program: Program) -> tuple[Reference, ...]:
+    """The modules that register functions the program names by import path."""
+    found: dict[str, Reference] = {}
+    for _, step in program.walk():
+        named = step.options.get("function")
+        module = named.partition(":")[0] if isinstance(named, str) and ":" in named else None
+        if module is not None and module in sys.modules and module not in found:
+            file = getattr(sys.modules[module], "__file__", None)
+            if module == "__main__" and file:
+                found[module] = Reference(name="__name__", file=str(file))
+            else:
+                found[module] = Reference(name="__name__", module=module)
+    return tuple(found.values())

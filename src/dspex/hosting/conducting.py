@@ -1,0 +1,221 @@
+"""Carrying one run: take it over, read its rows, search, and leave it in a state that says how it ended.
+
+The same function serves every host. What it needs is in the store; it can die at any instant and be called again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+
+from sqlalchemy import Connection
+
+from dspex.clients.budget import Budget
+from dspex.clients.stack import ModelStack
+from dspex.errors import ConfigurationError, DspexError, OutageError
+from dspex.hosting.building import Built, Live, build, changed
+from dspex.hosting.control import Control
+from dspex.hosting.liveness import LEASE_SECONDS, Owner, RunLock, alive, lock_of
+from dspex.hosting.promotion import conclude
+from dspex.hosting.specification import RunSpec
+from dspex.kernel.ports import JSON, Event
+from dspex.optimization.interruption import Interrupted, Interruption, Wish
+from dspex.optimization.result import OptimizationResult
+from dspex.optimization.runner import Runner, Session
+from dspex.storage import runs
+from dspex.storage.calls import DatabaseCallStore, spent_by
+from dspex.storage.database import Database, StorageError
+from dspex.storage.ledgers import DurableLedger
+from dspex.storage.runs import Command, RunRow, RunState
+
+OnEvent = Callable[[Event], None]
+
+
+class TakenError(ConfigurationError):
+    """Another live process carries the run."""
+
+
+class PausedError(DspexError):
+    """The run stopped before its end, on a command or at an outage; it can be resumed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Seat:
+    """A process's hold on a run: its lock and its epoch."""
+
+    run: RunRow
+    epoch: int
+    lock: RunLock | None
+
+    def release(self) -> None:
+        if self.lock is not None:
+            self.lock.release()
+
+
+async def take(database: Database, run_id: str) -> Seat:
+    """Make this process the run's owner. Raises TakenError while another one is alive."""
+    lock = lock_of(database.location, run_id)
+    if lock is not None and not lock.acquire():
+        raise TakenError(f"run {run_id} is being carried by another process; `dspex runs watch {run_id}` shows it")
+    try:
+        row = await database.read(lambda c: runs.find(c, run_id))
+        if lock is None and alive(database.location, row, time.time()):
+            raise TakenError(f"run {run_id} is carried by {row.owner}, whose lease still holds")
+        if row.state in runs.FINISHED:
+            raise ConfigurationError(f"run {run_id} is {row.state}; fork it to go on from there")
+        lease = LEASE_SECONDS if lock is None else None
+        epoch = await database.write(lambda c: runs.claim(c, run_id, str(Owner.here()), lease))
+    except BaseException:
+        if lock is not None:
+            lock.release()
+        raise
+    return Seat(row, epoch, lock)
+
+
+async def conduct(
+    database: Database, store: str, run_id: str, *, live: Live | None = None, on_event: OnEvent | None = None
+) -> OptimizationResult:
+    """Carry the run to its end, or to a pause.
+
+    Raises PausedError where it stopped before its end, TakenError, and whatever ended it otherwise: the run is then
+    `failed` (with the reason) and can be resumed once the cause is gone. A kill leaves it as it is.
+    """
+    seat = await take(database, run_id)
+    try:
+        return await _Conductor(database, store, seat, on_event).carry(live)
+    finally:
+        seat.release()
+
+
+class _Conductor:
+    """One process's time with one run."""
+
+    def __init__(self, database: Database, store: str, seat: Seat, on_event: OnEvent | None) -> None:
+        self.database, self.store, self.seat = database, store, seat
+        self.id = seat.run.id
+        self.guard = runs.fence(self.id, seat.epoch)
+        self._on_event = on_event
+        self._interruption = Interruption()
+        self._budget = Budget.model_validate(seat.run.budget)
+        self._runner: Runner | None = None
+        self._task: asyncio.Future[OptimizationResult] | None = None
+        self._lost: StorageError | None = None
+        self._notes: set[asyncio.Task[None]] = set()
+
+    async def carry(self, live: Live | None) -> OptimizationResult:
+        spec = RunSpec.model_validate(self.seat.run.spec)
+        await self._enter()
+        try:
+            if altered := changed(spec):
+                raise ConfigurationError(
+                    f"code that decides scores has changed since run {self.id} began ({', '.join(altered)}), so its "
+                    "evaluations could not be compared with new ones; restore the code, or fork the run"
+                )
+            built = await build(self.database, spec, self._budget, live)
+        except ConfigurationError as error:
+            await self._move("failed", str(error))
+            raise
+        control = Control(self.store, self.id, self.seat.epoch, on_command=self._command, on_lost=self._on_lost)
+        control.start()
+        try:
+            return await self._search(built)
+        finally:
+            await control.close()
+
+    async def _enter(self) -> None:
+        """Into `running`; what was asked of an earlier owner that died before it could is asked again."""
+        wished: Mapping[str, Wish] = {"pausing": "pause", "stopping": "stop"}
+        if self.seat.run.state in wished:
+            self._interruption.ask(wished[self.seat.run.state])
+
+        def work(connection: Connection) -> None:
+            if self.seat.run.state in ("paused", "failed", "crashed"):
+                runs.move(connection, self.id, "queued")
+            if runs.find(connection, self.id).state == "queued":
+                started = self.seat.run.started or time.time()
+                runs.move(connection, self.id, "running", started=started, finished=None)
+
+        await self.database.write(work, self.guard)
+
+    async def _search(self, built: Built) -> OptimizationResult:
+        ledger = await DurableLedger.load(self.database, self.id, self.guard)
+        calls = DatabaseCallStore(self.database, self.id, self.seat.epoch, self.guard, booked=ledger.booked_calls())
+        runtime = built.runtime
+        if isinstance(runtime.lm, ModelStack):
+            runtime = replace(runtime, lm=runtime.lm.with_store(calls))
+        spent = await self.database.read(lambda c: spent_by(c, self.id))
+        before = self.seat.run.progress.get("seconds", 0.0)
+        session = Session(self._saw, self._interruption, spent, before)
+        self._runner = Runner(built.problem, runtime, built.strategy, ledger, built.options, session)
+        self._task = asyncio.ensure_future(self._runner.run())
+        try:
+            result = await self._task
+            await self._noted()
+        except BaseException as error:
+            await self._noted()
+            raise await self._ended(error) from error
+        finally:
+            await calls.aclose()
+        ended: RunState = "stopped" if self._interruption.stopped else "completed"
+        await self.database.write(lambda c: conclude(c, self.seat.run, result, ended), self.guard)
+        return result
+
+    async def _ended(self, error: BaseException) -> BaseException:
+        """Write down why the search did not reach its end; returns what to raise."""
+        if self._lost is not None:
+            return self._lost
+        if isinstance(error, StorageError):
+            return error  # nothing can be written, or nothing may be
+        if self._interruption.kind == "stop-now":
+            await self._move("stopped", "stopped at once, on request")
+            return PausedError(f"run {self.id} was stopped at once; its evaluations are kept: fork it to go on")
+        if isinstance(error, Interrupted | asyncio.CancelledError):
+            await self._move("paused", "on request" if isinstance(error, Interrupted) else "interrupted")
+            return error if isinstance(error, asyncio.CancelledError) else PausedError(f"run {self.id} is paused")
+        if isinstance(error, OutageError):
+            await self._move("paused", f"outage: {error}")
+            return PausedError(f"run {self.id} is paused, because the model is gone: {error}")
+        await self._move("failed", f"{type(error).__name__}: {error}")
+        return error
+
+    def _saw(self, event: Event) -> None:
+        """Keep what watchers want to know at once in the run's row."""
+        if event.kind == "round.finished":
+            took = self._runner.seconds if self._runner is not None else 0.0
+            task = asyncio.ensure_future(self._note({**event.data, "round": event.where, "seconds": took}))
+            self._notes.add(task)
+            task.add_done_callback(self._notes.discard)
+        if self._on_event is not None:
+            self._on_event(event)
+
+    async def _note(self, progress: Mapping[str, JSON]) -> None:
+        await self.database.write(lambda c: runs.progressed(c, self.id, progress), self.guard)
+
+    async def _noted(self) -> None:
+        if self._notes:
+            await asyncio.wait(set(self._notes))
+
+    def _command(self, command: Command) -> str:
+        """Runs on the run's own loop; returns what came of it."""
+        if command.kind == "raise":
+            self._budget = Budget.model_validate({**self._budget.model_dump(exclude_none=True), **command.data})
+            if self._runner is not None:
+                self._runner.raise_budget(self._budget)
+            return "raised"
+        if command.kind == "resume":
+            return "it is running"
+        self._interruption.ask(command.kind)
+        if command.kind == "stop-now" and self._task is not None:
+            self._task.cancel()
+        return "asked"
+
+    def _on_lost(self, error: StorageError) -> None:
+        """Another process owns the run now, or the store is gone: nothing more may be written."""
+        self._lost = error
+        if self._task is not None:
+            self._task.cancel()
+
+    async def _move(self, to: RunState, reason: str) -> None:
+        await self.database.write(lambda c: runs.move(c, self.id, to, reason), self.guard)

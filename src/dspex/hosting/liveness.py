@@ -1,0 +1,117 @@
+"""Who carries a run: a kernel file lock on one machine, a lease in the database across machines."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import socket
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Self
+
+from dspex.storage.database import Location
+from dspex.storage.runs import RunRow
+
+LEASE_SECONDS = 15.0
+"""How long an owner that is not heard of keeps a run on a server."""
+BEAT_SECONDS = 2.0
+STALLED_SECONDS = 10.0
+"""An owner whose lock is held but whose heartbeat is older is alive and stuck."""
+
+
+class RunLock:
+    """An exclusive lock on a file of the run's own. The kernel lets go of it when its process dies, however it dies."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._handle: int | None = None
+
+    def acquire(self, *, wait: bool = False) -> bool:
+        """Take the lock; False when another process has it. With `wait`, until it is free."""
+        if self._handle is not None:
+            return True
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        handle = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+        except BlockingIOError:
+            os.close(handle)
+            return False
+        except BaseException:
+            os.close(handle)
+            raise
+        self._handle = handle
+        return True
+
+    def release(self) -> None:
+        """Let go of the lock; the file stays, since another process may be waiting on it."""
+        if self._handle is not None:
+            os.close(self._handle)
+            self._handle = None
+
+    def held(self) -> bool:
+        """Whether some process has the lock now."""
+        if self._handle is not None:
+            return True
+        if not self.path.exists():
+            return False
+        probe = RunLock(self.path)
+        if probe.acquire():
+            probe.release()
+            return False
+        return True
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.release()
+
+
+@dataclass(frozen=True, slots=True)
+class Owner:
+    """The process that carries a run, as written in its row."""
+
+    host: str
+    pid: int
+
+    @classmethod
+    def here(cls) -> Owner:
+        return cls(socket.gethostname(), os.getpid())
+
+    @classmethod
+    def read(cls, text: str) -> Owner | None:
+        """The owner of a row; None where it has none."""
+        host, _, pid = text.rpartition(":")
+        return cls(host, int(pid)) if host and pid.isdigit() else None
+
+    def __str__(self) -> str:
+        return f"{self.host}:{self.pid}"
+
+
+def folder_of(location: Location) -> Path | None:
+    """Where an embedded store keeps locks, logs and flight records of its runs; None for a server."""
+    if location.path is None:
+        return None
+    path = Path(location.path).absolute()
+    return path.with_name(path.name + ".runs")
+
+
+def lock_of(location: Location, run: str) -> RunLock | None:
+    """The lock of a run on one machine; None for a server, where the lease counts."""
+    folder = folder_of(location)
+    return None if folder is None else RunLock(folder / f"{run}.lock")
+
+
+def alive(location: Location, run: RunRow, now: float) -> bool:
+    """Whether some process carries the run now."""
+    lock = lock_of(location, run.id)
+    if lock is not None:
+        return lock.held()
+    return run.lease_until is not None and run.lease_until > now
+
+
+def stalled(location: Location, run: RunRow, now: float) -> bool:
+    """Whether the run's process is there and does not move (stopped, or stuck)."""
+    late = run.heartbeat is not None and now - run.heartbeat > STALLED_SECONDS
+    return late and run.state in ("running", "pausing", "stopping") and alive(location, run, now)

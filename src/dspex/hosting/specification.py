@@ -1,0 +1,64 @@
+"""Everything another process needs to carry a run, as data."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field, model_validator
+
+from dspex.clients.budget import Budget
+from dspex.errors import ConfigurationError
+from dspex.kernel.ports import JSON
+from dspex.kernel.signature import Frozen
+
+
+class Reference(Frozen):
+    """A piece of the user's code: in an importable module, or in a file."""
+
+    name: str
+    module: str | None = None
+    folder: str | None = None
+    """What has to be on the path for `module`."""
+    file: str | None = None
+
+    @model_validator(mode="after")
+    def _one_place(self) -> Reference:
+        if (self.module is None) == (self.file is None):
+            raise ConfigurationError(f"reference to {self.name!r}: name a module or a file")
+        return self
+
+
+class MetricSpec(Frozen):
+    """A metric as data: one that comes with DSPEx with its arguments, a function, or a weighted sum of such."""
+
+    kind: str
+    """The name of the class, or `function`."""
+    arguments: dict[str, JSON] = Field(default_factory=dict[str, JSON])
+    function: Reference | None = None
+    parts: tuple[tuple[MetricSpec, float], ...] = ()
+
+
+class RunSpec(Frozen):
+    """One optimization. What is None lives only in the process that made the run."""
+
+    version: Literal[1] = 1
+    program: dict[str, JSON]
+    train: str
+    """Datasets by hash in the store."""
+    val: str
+    confirm: str | None
+    metric: MetricSpec | None
+    runtime: dict[str, JSON] | None
+    strategy: str
+    seed: int
+    budget: Budget
+    options: dict[str, JSON] = Field(default_factory=dict[str, JSON])
+    isolation: Literal["task", "process"] = "task"
+    label: str | None = None
+    """The label of the stored program that the result is promoted to."""
+    imports: tuple[Reference, ...] = ()
+    """Modules to import first, because they register steps of the program."""
+    fingerprints: dict[str, str] = Field(default_factory=dict[str, str])
+    """Of the code that decides scores: metric, functions, modules, adapters; and of DSPEx."""
+    live: tuple[str, ...] = ()
+    """Why another process cannot carry it; empty where it can."""

@@ -1,0 +1,110 @@
+"""The process that watches over one run: starts its carrier, waits, starts it again when it died.
+
+`python -m dspex.hosting.supervisor RUN`, with the store in DSPEX_STORE. When the supervisor itself dies, the carrier
+goes on; the next supervisor waits for it and takes over from there.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import partial
+
+from sqlalchemy import Connection
+
+from dspex.hosting.carrier import RESTS, TAKEN
+from dspex.hosting.liveness import RunLock, folder_of, lock_of
+from dspex.storage import runs
+from dspex.storage.database import Database
+from dspex.storage.opening import open_database
+
+
+@dataclass(frozen=True, slots=True)
+class RestartPolicy:
+    """How often a carrier that dies is started again, and how patiently."""
+
+    most: int = 5
+    """Deaths within `window` seconds that are too many: the run is then crashed."""
+    window: float = 60.0
+    base: float = 0.2
+    longest: float = 10.0
+
+    def wait(self, deaths: list[float], now: float) -> float | None:
+        """Seconds before the next start; None: give up."""
+        recent = [at for at in deaths if now - at < self.window]
+        if len(recent) > self.most:
+            return None
+        return min(self.longest, self.base * 2.0 ** max(0, len(recent) - 1))
+
+
+@dataclass(slots=True)
+class Supervisor:
+    """Watches over one run until it rests."""
+
+    database: Database
+    run: str
+    start: Callable[[], subprocess.Popen[bytes]]
+    policy: RestartPolicy = field(default_factory=RestartPolicy)
+
+    async def watch(self) -> int:
+        """Until the run rests or is given up; returns an exit status."""
+        deaths: list[float] = []
+        while True:
+            row = await self.database.read(lambda c: runs.find(c, self.run))
+            if row.state in ("paused", "failed", "crashed") and deaths == [] and row.state != "paused":
+                await self.database.write(lambda c: runs.move(c, self.run, "queued", "resumed"))
+            await self._adopted()
+            process = self.start()
+            status = await asyncio.to_thread(process.wait)
+            if status == RESTS:
+                return 0
+            if status == TAKEN:
+                continue
+            deaths.append(time.monotonic())
+            seconds = self.policy.wait(deaths, time.monotonic())
+            died = f"its process died {_how(status)}"
+            if seconds is None:
+                reason = f"{died}, {len(deaths)} times; see its log"
+                await self.database.write(partial(_crashed, run=self.run, reason=reason))
+                return 1
+            await self.database.write(partial(runs.restarted, id=self.run, reason=died))
+            await asyncio.sleep(seconds)
+
+    async def _adopted(self) -> None:
+        """Wait while a process that an earlier supervisor started still carries the run."""
+        lock = lock_of(self.database.location, self.run)
+        if lock is not None:
+            await asyncio.to_thread(lock.acquire, wait=True)
+            lock.release()
+
+
+def _crashed(connection: Connection, run: str, reason: str) -> None:
+    if "crashed" in runs.MOVES[runs.find(connection, run).state]:
+        runs.move(connection, run, "crashed", reason)
+
+
+def _how(status: int) -> str:
+    return f"of signal {-status}" if status < 0 else f"with status {status}"
+
+
+async def main(run: str, store: str) -> int:
+    """Supervise `run` of `store`; at most one supervisor a run."""
+    database = await open_database(store, create=False)
+    folder = folder_of(database.location)
+    only = None if folder is None else RunLock(folder / f"{run}.supervisor")
+    try:
+        if only is not None and not only.acquire():
+            return 0
+        carrier = [sys.executable, "-m", "dspex.hosting.carrier", run]
+        return await Supervisor(database, run, lambda: subprocess.Popen(carrier, env=dict(os.environ))).watch()
+    finally:
+        await database.aclose()
+
+
+if __name__ == "__main__":
+    sys.exit(asyncio.run(main(sys.argv[1], os.environ["DSPEX_STORE"])))
