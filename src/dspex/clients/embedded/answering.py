@@ -20,8 +20,8 @@ from dspex.clients.embedded.extraction import (
 from dspex.clients.embedded.forms import Field
 from dspex.clients.embedded.schemas import Schema
 from dspex.clients.embedded.sections import Section, plain_key
-from dspex.clients.embedded.similarity import Evidence, Verdict
-from dspex.clients.embedded.tasks import Task, joined, resolved
+from dspex.clients.embedded.similarity import Verdict
+from dspex.clients.embedded.tasks import Neighbours, Task, joined, resolved
 from dspex.clients.embedded.terms import features, stem, weight_of, words
 
 
@@ -130,21 +130,20 @@ class _Reader:
             return schema["enum"][index]
         return index == 1 if schema.get("type") == "boolean" else evidence.answers[index]
 
-    def _shown_values(self, path: str) -> list[tuple[str, str]]:
-        """(input text, value) of the demonstrations at a path without nesting."""
-        key = plain_key(path)
-        return [(shown.text, shown.outputs[key]) for shown in self._task.shown if shown.outputs.get(key)]
+    def _neighbours(self, path: str) -> Neighbours | None:
+        found = self._task.neighbours.get(plain_key(path))
+        return found if found is not None and found.shown else None
 
-    def _nearest(self, path: str) -> tuple[float, str] | None:
-        pairs = self._shown_values(path)
-        if not pairs:
-            return None
-        evidence = Evidence(("",), (), [(text, "") for text, _ in pairs])
-        near = evidence.nearest(self._query.features)
-        return None if near is None else (near[0], pairs[-near[1]][1])
+    def _nearest(self, path: str) -> str | None:
+        """What the demonstration most like the query answered."""
+        found = self._neighbours(path)
+        return None if found is None else found.values[found.nearest(self._query.features)[1]]
 
     def _number(self, schema: Schema, path: str, kind: str) -> float | int:
-        pairs = [(text, numbers_in(value)) for text, value in self._shown_values(path)]
+        known = self._neighbours(path)
+        pairs = (
+            [(shown.text, numbers_in(v)) for shown, v in zip(known.shown, known.values, strict=True)] if known else []
+        )
         taken = sum(any(n == values[0][0] for n, _ in numbers_in(text)) for text, values in pairs if values)
         found = numbers_in(self._query.text)
         near = self._nearest(path)
@@ -153,7 +152,7 @@ class _Reader:
             about = f"{path.replace('_', ' ').replace('.', ' ')} {schema.get('description', '')}"
             wanted = {stem(word) for word in words(about)}
             number = max(found, key=lambda pair: _fit(pair, wanted, kind))[0]
-        elif near is not None and (values := numbers_in(near[1])):
+        elif near is not None and (values := numbers_in(near)):
             number = values[0][0]
         number = max(number, float(schema.get("minimum", number)))
         number = min(number, float(schema.get("maximum", number)))
@@ -176,39 +175,43 @@ class _Reader:
 
     def _padded(self, values: list[Any], schema: Schema, path: str, field: Field) -> list[Any]:
         """A list with as many items as the schema wants at least and at most."""
-        least, most = int(schema.get("minItems", 0)), int(schema.get("maxItems", len(values)))
-        while len(values) < least:
+        while len(values) < int(schema.get("minItems", 0)):
             values.append(values[-1] if values else self.value(schema.get("items", {}), f"{path}.[]", field))
-        return values[:most]
+        return values[: int(schema.get("maxItems", len(values)))]
 
     def _text(self, schema: Schema, path: str) -> str:
         if schema.get("format") in ("date", "date-time"):
             near = self._nearest(path)
             timed = schema["format"] == "date-time"
-            found = date_in(self._query.text, timed) or (date_in(near[1], timed) if near else None)
+            found = date_in(self._query.text, timed) or (date_in(near, timed) if near else None)
             return found or ("1970-01-01T00:00:00" if timed else "1970-01-01")
         return self._free_text(path)
 
     def _free_text(self, path: str) -> str:
         """Extraction: the answer of a demonstration with nearly the same input, else the best-matching sentence."""
-        near = self._nearest(path)
-        if near is not None and near[0] > 0.9:
-            return near[1]
+        known = self._neighbours(path)
         question, context = question_and_context(self._query.sections)
+        near = None
+        if known is not None:
+            likeness, number = known.nearest(self._query.features)
+            near = known.values[number]
+            if likeness > 0.9 and _same(question, known.shown[number].asking):
+                return near
         source = context or (self._task.guidance if question.rstrip().endswith("?") else question)
         candidates = sentences(source)
-        if not context and near is not None and not candidates:
-            return near[1]
-        if not candidates:
-            return near[1] if near else question
         scored = ranked(candidates, question if source != question else f"{question}\n{self._task.guidance}")
-        if near is not None and scored[0][0] <= 0.0:
-            return near[1]
+        if not scored or (near is not None and scored[0][0] <= 0.0):
+            return near if near is not None else question
         index = softmax_pick([score for score, _ in scored], self._query.temperature, self._query.draw)
         best = scored[index][1]
-        given = [value for _, value in self._shown_values(path)]
-        brief = bool(given) and sum(len(value.split()) <= 4 for value in given) * 2 > len(given)
+        brief = known is not None and sum(len(value.split()) <= 4 for value in known.values) * 2 > len(known.values)
         return span(question, best) if brief and source != question else best
+
+
+def _same(question: str, other: str) -> bool:
+    """Whether two questions are nearly the same words."""
+    left, right = set(words(question)), set(words(other))
+    return len(left & right) >= 0.8 * len(left | right)
 
 
 def _fit(found: tuple[float, str], wanted: set[str], kind: str) -> tuple[int, bool]:

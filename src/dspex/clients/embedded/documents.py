@@ -32,10 +32,11 @@ _INSTRUCTING = word_set("""
     instruction instructions task objective goal role rule rules guideline guidelines guidance format output_format
     response_format answer_format output outputs label labels category categories options choices classes constraints
     note notes requirements definitions steps schema system background_rules examples example hint hints important
-    remember your_task
+    remember your_task choose one_of choose_one_of pick_one_of answer_with reply_with option label_as
     """)
 _EXAMPLE = frozenset({"example", "demo", "demonstration", "sample", "shot", "case", "record", "item", "few_shot"})
 _QUOTE = re.compile(r"\"\"\"(.+?)\"\"\"|\"([^\"\n]{12,})\"|“([^”]{12,})”|'([^'\n]{25,})'", re.DOTALL)
+BULLETS = ("- ", "* ", "• ")
 _PLACEHOLDER = re.compile(r"^\s*(?:\{[^{}\n]*\}.*|<[^<>\n]*>|\.\.\.|…|\[[^\[\]\n]*\])\s*$")
 
 
@@ -46,6 +47,8 @@ class Demonstration:
     inputs: tuple[Section, ...]
     outputs: tuple[Section, ...]
     style: Style
+    opening: str = "{name}:"
+    """The header of an output with its name replaced by {name}."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +90,7 @@ _HEADS: tuple[tuple[Callable[[str], list[Head]], Style], ...] = (
 
 def _records(text: str, heads: Sequence[Head], style: Style, asks: bool) -> Document | None:
     """Examples as a run of sections that begins again and again with the same key; bullets are rules, no examples."""
-    heads = [head for head in heads if not text[head[0] :].lstrip(" \t").startswith(("-", "*", "•"))]
+    heads = [head for head in heads if not text[head[0] :].lstrip(" \t").startswith(BULLETS)]
     counts = Counter(numberless(key) for _, _, key in heads)
     first = next((index for index, head in enumerate(heads) if counts[numberless(head[2])] > 1), None)
     if first is None:
@@ -196,7 +199,7 @@ def _flat(row: Mapping[str, Any]) -> dict[str, Any]:
 
 def _question(text: str) -> tuple[str, tuple[Section, ...]]:
     """What a text asks about, apart from what it says how to answer: (guidance, question)."""
-    for reader in (_marked_question, _labelled_question, _enclosed_question):
+    for reader in (_marked_question, _fenced_question, _labelled_question, _quoted_question):
         found = reader(text)
         if found is not None:
             return found
@@ -238,7 +241,7 @@ def _labelled_question(text: str) -> tuple[str, tuple[Section, ...]] | None:
     heads = label_heads(text)
     chosen: list[Head] = []
     for head in reversed(heads):
-        listed = text[head[0] :].lstrip(" \t").startswith(("-", "*", "•"))
+        listed = text[head[0] :].lstrip(" \t").startswith(BULLETS)
         if listed or plain_key(head[2]) in _INSTRUCTING:
             break
         chosen.insert(0, head)
@@ -249,12 +252,13 @@ def _labelled_question(text: str) -> tuple[str, tuple[Section, ...]] | None:
     return (split.head, query) if query and split.head else None
 
 
-def _enclosed_question(text: str) -> tuple[str, tuple[Section, ...]] | None:
-    """The last code fence, or the last long quotation."""
+def _fenced_question(text: str) -> tuple[str, tuple[Section, ...]] | None:
+    """The last code fence."""
     blocks = fenced_blocks(text)
-    if blocks:
-        return text.replace(blocks[-1], ""), (Section("", blocks[-1].strip()),)
+    return (text.replace(blocks[-1], ""), (Section("", blocks[-1].strip()),)) if blocks else None
+
+
+def _quoted_question(text: str) -> tuple[str, tuple[Section, ...]] | None:
+    """The last long quotation."""
     quotes = [next(part for part in found if part) for found in _QUOTE.findall(text)]
-    if not quotes:
-        return None
-    return text.replace(quotes[-1], ""), (Section("", quotes[-1].strip()),)
+    return (text.replace(quotes[-1], ""), (Section("", quotes[-1].strip()),)) if quotes else None

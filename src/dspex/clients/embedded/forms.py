@@ -30,6 +30,7 @@ _LIST_HEAD = re.compile(
     r"^[^\n]*\b(?:outputs?|answer|respond|reply|return|produce|predict|fill)\b[^\n]*:[ \t]*$", re.I | re.M
 )
 _LIST_ITEM = re.compile(rf"^[ \t]*(?:\d+[.)]|[-*•])[ \t]*[`\"*]{{0,2}}({_NAME})[`\"*]{{0,2}}[ \t]*(?=[(:\u2013-]|$)")
+_RULE_HEAD = re.compile(r"^[ \t]*[-*•][ \t]+[*_`\"]{0,2}(\w[\w -]{0,30}?)[*_`\"]{0,2}[ \t]*:[ \t]+\S", re.MULTILINE)
 _PLACEHOLDER = re.compile(
     r"^\s*(?:\{[^\n]*|<[^\n]*|\.\.\.[^\n]*|…[^\n]*|\[[^\n]*|\([^\n]*|your [^\n]*|the [^\n]*)?$", re.I
 )
@@ -53,6 +54,13 @@ class Form:
     opening: str = "{name}:"
     ending: str = ""
     defs: Schema | None = None
+
+
+def shape_of(keys: Sequence[str], style: Style, opening: str) -> Shape:
+    """The shape of an answer that was shown."""
+    names = tuple(key for key in keys if plain_key(key) not in _ENDINGS)
+    ending = next((opening.replace("{name}", key) for key in keys if plain_key(key) in _ENDINGS), "")
+    return Shape(style, names, opening, ending)
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,9 +201,12 @@ def _typed(shape: Shape, guidance: str, demand: str) -> Form:
 
 
 def _plain_schema(guidance: str) -> Schema:
-    """The type of a bare answer: choices where the instructions list some, else free text."""
+    """The type of a bare answer: choices where the instructions list some or have a rule for each, else free text."""
     told = schema_in(guidance)
-    return told if told is not None and "enum" in told else {"type": "string"}
+    if told is not None and "enum" in told:
+        return told
+    heads = list(dict.fromkeys(found.group(1) for found in _RULE_HEAD.finditer(guidance)))
+    return {"enum": heads} if len(heads) > 1 and all(len(head.split()) <= 3 for head in heads) else {"type": "string"}
 
 
 def _best_schema(pieces: Sequence[str]) -> Schema:
@@ -211,7 +222,7 @@ def _abouts(names: Sequence[str], text: str) -> dict[str, list[str]]:
         return pieces
     mention = re.compile(
         rf"[`\"'{{<*](?P<a>{alternatives})[`\"'}}>*]+|\[\[\s*#*\s*(?P<b>{alternatives})\s*#*\s*\]\]`?"
-        rf"|(?<!\w)(?P<c>{alternatives})(?=\s*[(:=\[])"
+        rf"|(?<!\w)(?P<c>{alternatives})(?=\s*[(:=\[]|\s+(?:is|must be|should be)\b)"
     )
     found = list(mention.finditer(text))
     for index, match in enumerate(found):

@@ -169,4 +169,5 @@ def _demonstration(question: str, answer: str) -> Demonstration:
     body, _ = cut_demand(question)
     cue = _OUTPUT_CUE.search(body)
     inputs = split_input(body[: cue.start()] if cue else body).sections
-    return Demonstration(inputs, split_answer(unfenced(answer)).sections, split_answer(unfenced(answer)).style)
+    given = split_answer(unfenced(answer))
+    return Demonstration(inputs, given.sections, given.style, given.opening)

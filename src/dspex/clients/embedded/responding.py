@@ -11,7 +11,7 @@ from typing import Any
 
 from dspex.clients.embedded.answering import answer, query_of
 from dspex.clients.embedded.documents import Demonstration
-from dspex.clients.embedded.forms import Shape, read_form, write
+from dspex.clients.embedded.forms import Shape, read_form, shape_of, write
 from dspex.clients.embedded.prompt import read_prompt, text_of
 from dspex.clients.embedded.recognition import recognized
 from dspex.clients.embedded.rewriting import compose, describing
@@ -68,7 +68,7 @@ def _shapes(demonstrations: tuple[Demonstration, ...]) -> tuple[Shape, ...]:
     """The notation of the last demonstration that tells inputs from outputs."""
     for shown in reversed(demonstrations):
         if shown.inputs:
-            return (Shape(shown.style, tuple(section.key for section in shown.outputs)),)
+            return (shape_of([section.key for section in shown.outputs], shown.style, shown.opening),)
     return ()
 
 

@@ -36,9 +36,10 @@ _CHOICES = re.compile(
     r"|\benum(?=\s*[:=\[]))\s*[:=]?\s*[\[({]?\s*([^\n]+)",
     re.IGNORECASE,
 )
+_ALTERNATIVES = re.compile(r"[\"'`][^\"'`\n]{1,60}[\"'`](?:\s*\|\s*[\"'`][^\"'`\n]{1,60}[\"'`])+")
 _ITEM = r"[\"'`“]?[\w\-]+(?: [\w\-]+)?[\"'`”]?"
 _AS_LIST = re.compile(
-    rf"\b(?:as|answer(?: with)?|say|reply(?: with)?|respond with|whether it is)\s+"
+    rf"\b(?:as|answer(?: with)?|say|reply(?: with)?|respond with|whether it is|is (?:it|this|that|the \w+))\s+"
     rf"((?:{_ITEM}\s*,\s*)*{_ITEM},?\s+or\s+{_ITEM})"
     rf"|\binto\s+((?:{_ITEM}\s*,\s*)*{_ITEM},?\s+(?:or|and)\s+{_ITEM})",
     re.IGNORECASE,
@@ -124,7 +125,7 @@ def listed(text: str) -> list[str]:
     quoted = [next(part for part in found if part) for found in _QUOTED.findall(text) if any(found)]
     if len(quoted) >= 2:
         return list(dict.fromkeys(quoted))
-    sentence = re.split(r"[\])}]|\.(?:\s|$)|\s#|\s-{1,2}\s|(?<=\w)\s\(|\s*<", text)[0]
+    sentence = re.split(r"[\])}]|\.(?:\s|$)|\s#|\s-{1,2}\s|(?<=\w)\s\(|\s*<", text)[0].strip(" ;,|/")
     if ";" in sentence:
         parts = sentence.split(";")
     elif "|" in sentence:
@@ -144,6 +145,9 @@ def choices_in(text: str) -> list[str]:
     if found is not None:
         schema = _literal(found.group(1))
         return [str(value) for value in schema["enum"]] if schema else []
+    alternatives = _ALTERNATIVES.search(text)
+    if alternatives is not None:
+        return listed(alternatives.group())
     for pattern in (_CHOICES, _AS_LIST):
         for match in pattern.finditer(text):
             items = listed(next(part for part in match.groups() if part))

@@ -44,6 +44,8 @@ class Split:
     style: Style
     head: str
     sections: tuple[Section, ...]
+    opening: str = "{name}:"
+    """The first header with its key replaced by {name}."""
 
 
 def is_object(value: object) -> TypeGuard[Mapping[str, Any]]:
@@ -102,7 +104,8 @@ def cut(text: str, heads: Sequence[Head], style: Style) -> Split:
     parts = tuple(
         Section(key.strip(), text[body:end].strip(), start) for (start, body, key), end in zip(heads, ends, strict=True)
     )
-    return Split(style, text[: heads[0][0]].strip(), parts)
+    start, body, key = heads[0]
+    return Split(style, text[:start].strip(), parts, text[start:body].strip().replace(key, "{name}", 1))
 
 
 def marker_heads(text: str) -> list[Head]:

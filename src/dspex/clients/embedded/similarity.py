@@ -104,7 +104,7 @@ class Evidence:
         """Likeness of the query to each answer's demonstrations, relative to the average over answers.
 
         A soft maximum of the mean, so that the number of an answer's demonstrations by itself counts for nothing; an
-        answer without any is taken to be as like as the average.
+        answer without any is taken to be as like as the average. Where only one answer has any, likeness speaks for it.
         """
         if not self._owners:
             return [0.0] * len(self.answers)
@@ -114,7 +114,7 @@ class Evidence:
             groups[owner].append(math.exp(sharpness * value))
         likes = [math.log(sum(group) / len(group)) / sharpness if group else None for group in groups]
         known = [like for like in likes if like is not None]
-        mean = sum(known) / len(known)
+        mean = sum(known) / len(known) if len(known) > 1 else 0.0
         return [
             0.0 if like is None else (like - mean) * len(group) / (len(group) + DOUBT)
             for like, group in zip(likes, groups, strict=True)

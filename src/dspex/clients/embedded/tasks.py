@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from dspex.clients.embedded.documents import Demonstration
-from dspex.clients.embedded.extraction import numbers_in
+from dspex.clients.embedded.extraction import numbers_in, question_and_context
 from dspex.clients.embedded.forms import Form
 from dspex.clients.embedded.passages import Claim, claims
 from dspex.clients.embedded.schemas import Schema
@@ -23,7 +23,23 @@ class Shown:
     """A demonstration by the fields of the task: the text of its inputs, and its outputs by plain key."""
 
     text: str
+    asking: str
+    """Of several inputs the one that asks."""
     outputs: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Neighbours:
+    """The demonstrations that have a field, to be found by likeness."""
+
+    shown: tuple[Shown, ...]
+    values: tuple[str, ...]
+    evidence: Evidence
+
+    def nearest(self, features: Mapping[str, float]) -> tuple[float, int]:
+        """The likeness (0..1) and the number of the demonstration most like a query."""
+        likeness, number = self.evidence.nearest(features) or (0.0, 0)
+        return likeness, -number
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -35,6 +51,8 @@ class Task:
     guidance: str
     evidence: Mapping[str, Evidence]
     """By path of the field: "team", "items.colour"."""
+    neighbours: Mapping[str, Neighbours]
+    """By plain key of the field, where demonstrations have it."""
 
 
 def joined(sections: Sequence[Section]) -> str:
@@ -48,20 +66,31 @@ def prepare(form: Form, guidance: str, demonstrations: tuple[Demonstration, ...]
     paths = list(_choice_paths(form, shown, guidance))
     spoken = claims(guidance, tuple(paths))
     evidence = {path: _evidence(path, answers, spoken, shown) for path, answers in paths}
-    return Task(form, shown, guidance, evidence)
+    keys = dict.fromkeys(key for example in shown for key in example.outputs)
+    return Task(form, shown, guidance, evidence, {key: _neighbours(key, shown) for key in keys})
+
+
+def _neighbours(key: str, shown: Sequence[Shown]) -> Neighbours:
+    having = tuple(example for example in shown if example.outputs.get(key))
+    pairs = [(example.text, "") for example in having]
+    return Neighbours(having, tuple(example.outputs[key] for example in having), Evidence(("",), (), pairs))
 
 
 def _by_fields(demonstration: Demonstration, form: Form) -> Shown:
     keys = {plain_key(field.name) for field in form.fields}
     if keys == {""} or (len(keys) == 1 and len(demonstration.outputs) == 1):
         outputs = {next(iter(keys)): joined(demonstration.outputs)}
-        return Shown(joined(demonstration.inputs), outputs)
+        return _shown(demonstration.inputs, outputs)
     answers = {plain_key(s.key): s.text for s in demonstration.outputs if plain_key(s.key) in keys}
     inputs = [*demonstration.inputs, *(s for s in demonstration.outputs if plain_key(s.key) not in keys)]
     if not demonstration.inputs and not answers:
         # Nothing names the outputs: the last part answers the ones before it.
-        return Shown(joined(demonstration.outputs[:-1]), {next(iter(keys)): demonstration.outputs[-1].text})
-    return Shown(joined(inputs), answers)
+        return _shown(demonstration.outputs[:-1], {next(iter(keys)): demonstration.outputs[-1].text})
+    return _shown(inputs, answers)
+
+
+def _shown(inputs: Sequence[Section], outputs: Mapping[str, str]) -> Shown:
+    return Shown(joined(inputs), question_and_context(inputs)[0], outputs)
 
 
 def _choice_paths(form: Form, shown: Sequence[Shown], guidance: str) -> Iterator[tuple[str, tuple[str, ...]]]:
@@ -92,11 +121,12 @@ def _implied_choices(values: Sequence[str], shown: Sequence[Shown], guidance: st
     given = [(value, example.text) for value, example in zip(values, shown, strict=True) if value]
     distinct = tuple(dict.fromkeys(value for value, _ in given))
     short = all(len(value.split()) <= 3 and len(value) <= 40 and not numbers_in(value) for value in distinct)
-    if len(distinct) < 2 or not short:
+    if not short or len(given) < 2:
         return ()
     repeated = len(distinct) < len(given)
-    listed = sum(value in guidance for value in distinct) == len(distinct)
-    return distinct if repeated or listed else ()
+    listed = all(value in guidance for value in distinct)
+    copied = any(value.lower() in text.lower() for value, text in given)
+    return distinct if repeated or listed or not copied else ()
 
 
 def _evidence(path: str, answers: tuple[str, ...], spoken: Sequence[Claim], shown: Sequence[Shown]) -> Evidence:
