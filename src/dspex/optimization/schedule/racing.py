@@ -174,8 +174,12 @@ class Race:
     def _chance(self, search: Search, challenger: str, other: str, size: int) -> float:
         ours, theirs = search.ledger.scores(challenger), search.ledger.scores(other)
         shared = [key for key in search.problem.keys[:size] if key in ours and key in theirs]
-        second, first = [ours[key] for key in shared], [theirs[key] for key in shared]
-        return probability_better(first, second, seed=search.problem.seed)
+        known, memory = ("chance", challenger, other, len(shared)), search.problem.memory
+        if known not in memory or len(shared) < size:
+            second, first = [ours[key] for key in shared], [theirs[key] for key in shared]
+            memory[known] = probability_better(first, second, seed=search.problem.seed)
+        found: float = memory[known]
+        return found
 
     def _judged_again(self, search: Search, standing: Standing) -> Standing:
         """Against the new incumbent, on what each lane has: some that were promoted wait or are out."""
