@@ -41,18 +41,12 @@ def cases_in(parts: Sequence[tuple[str, str]]) -> tuple[Case, ...]:
 
 
 def _records(text: str, role: Role) -> list[list[Item]]:
-    """The records of a text: as JSON where that gives the more text to learn from, else by its sections and lines."""
-    plain = records_by_sections(text)
+    """The records of a text: as JSON where that gives any case, else by its sections and lines."""
     found, rest = records_by_json(text, role)
-    if not found:
-        return plain
-    return max((plain, [*found, *records_by_sections(rest)]), key=_substance)
-
-
-def _substance(records: Sequence[Sequence[Item]]) -> int:
-    """Characters of input that the records' cases hold."""
-    outputs = _output_names(records)
-    return sum(len(case.text) for record in records if (case := _case(record, outputs)) is not None)
+    outputs = _output_names(found)
+    if any(_case(record, outputs) for record in found):
+        return [*found, *records_by_sections(rest)]
+    return records_by_sections(text)
 
 
 def _is_short(value: str) -> bool:
@@ -169,7 +163,7 @@ def _rating(remarks: str) -> float | None:
 
 _RIGHT = r"(?:expected|correct|should (?:be|have been)|right|gold|truth|target|desired)"
 _NAMED_RIGHT = re.compile(
-    rf"(?:(?P<before>\w+)\W+(?:is\W+|was\W+)?)?{_RIGHT}\b\W*(?:(?:the|is|was|be|to|for|as|it|answer|value|label)\b\W*)*"
+    rf"(?:(?P<before>\w+)\W+(?:is\W+|was\W+)?)?{_RIGHT}\b[\s:=(\"'`“]*(?:(?:the|is|was|be|to|for|as|it|answer|value|label)\b[\s:=(\"'`“]*)*"
     r"(?:(?P<field>\w+)\W+(?:is|was|should be|to be|=|:)?\W*)??[\"'`“]?(?P<value>[\w][\w -]{0,30}?)[\"'`”]?"
     r"(?=$|[,.;!)\n\"'`”]|\s+(?:but|not|and|instead|rather|got|you|the model|while|\())",
     re.IGNORECASE,
@@ -181,10 +175,12 @@ def _corrections(remarks: str, answered: Mapping[str, str]) -> dict[str, str] | 
     found: dict[str, str] = {}
     for match in _NAMED_RIGHT.finditer(remarks):
         value = match.group("value").strip()
+        if re.match(r"(?:score|reward|rating|answer)\b|\d", value):
+            continue
         names = [match.group("field"), match.group("before"), *value.split()[:1]]
         name = next((plain_key(part) for part in names if part and plain_key(part) in answered), None)
         if name is not None and plain_key(value.split()[0]) == name:
-            value = re.sub(r"^\W*(?:is|=|:)?\W*", "", value[len(value.split()[0]) :])
+            value = re.sub(r"^\W*(?:(?:is|was|should be|to be|be|=|:)(?!\w))?\W*", "", value[len(value.split()[0]) :])
         if name is None and len(answered) == 1:
             name = next(iter(answered))
         if name is not None and value and name not in found:

@@ -52,9 +52,9 @@ def recognized(prompt: Prompt, form: Form, raw: Sequence[str]) -> Job | None:
 
 def _plain_job(prompt: Prompt, form: Form, raw: Sequence[str], says: bool) -> Job | None:
     asked = "\n".join(raw)
-    if prompt.cue is not None:
-        for section in prompt.query:
-            asked = asked.replace(section.text, "")
+    data = [section for shown in prompt.demonstrations for section in (*shown.inputs, *shown.outputs)]
+    for section in (*data, *(prompt.query if prompt.cue is not None else ())):
+        asked = asked.replace(section.text, "")
     if not says and not wishes_instructions(asked):
         return None
     job = Job((form.fields[0].name,))

@@ -32,7 +32,7 @@ _CHOICES = re.compile(
     r"|\b(?:allowed|possible|admissible|permitted|valid|accepted|available|candidate)\s+"
     r"(?:values|answers|labels|options|choices|categories|classes|outputs|names)(?:\s+(?:are|is))?"
     r"|\b(?:choose|pick|select|decide) (?:from|between|among)"
-    r"|\b(?:options?|choices?|labels?|categor(?:y|ies)|class(?:es)?)(?=\s*:)"
+    r"|\b(?:options?|choices?|labels?|classify|categori[sz]e|tag|categor(?:y|ies)|class(?:es)?)(?=\s*:)"
     r"|\benum(?=\s*[:=\[]))\s*[:=]?\s*[\[({]?\s*([^\n]+)",
     re.IGNORECASE,
 )
