@@ -131,7 +131,7 @@ def _start() -> Experiment:
 def _call() -> Experiment:
     many = ("--backend", "stub", "--n", "1000")
     awaited = (*many, "--opt", "mode=await")
-    shown = ("--opt", "demos=8")
+    shown = ("--opt", "demos=16")
     trials = {
         "dspy": _dspy("call", *many),
         "dspy demos": _dspy("call", *many, *shown),
@@ -141,7 +141,7 @@ def _call() -> Experiment:
         "block": _dspex("call", *many),
     }
     name = "cpu_us_per_call"
-    demo = (slope("dspy demos", "dspy", name, 8), slope("await demos", "await", name, 8))
+    demo = (slope("dspy demos", "dspy", name, 16), slope("await demos", "await", name, 16))
     lines = (
         _line("awaited in one loop", _CPU, ("dspy", "await"), name, Goal(40, 349)),
         _line("the same, the chat adapter in place of JSON", _CPU, ("dspy", "chat"), name, Goal(40, 349)),
@@ -198,7 +198,7 @@ def _linearity() -> Experiment:
         Line("the last over the first (1: linear)", "", *ratios, wanted=1.1),
         _line("memory that each of these leaves behind", "bytes", large, "bytes_per_example", Goal(200)),
     )
-    return Experiment("linearity", trials, lines, once=frozenset({"dspy 16000"}))
+    return Experiment("linearity", trials, lines, once=frozenset(large))
 
 
 def _cache() -> Experiment:

@@ -150,13 +150,14 @@ _REMARKS = """## How to read it
   its own default form, which the mock writes too.
 - *Evaluation*: the ideal rate is the number at once over the latency. The client has one core, the server another.
   DSPy's run with 10,240 examples is measured once.
-- *More and more examples*: DSPy's run with 16,000 is measured once; 100,000 would take it many minutes. *Memory*: how
-  much the resident set grows during the evaluation, over the number of examples; the data is made before, rows stream
-  to a file.
+- *More and more examples*: the largest run of each is measured once; 100,000 would take DSPy many minutes. *Memory*:
+  how much the resident set grows during the evaluation, over the number of examples; the data is made before, rows
+  stream to a file.
 - *An answer already bought*: each answer is fetched once over HTTP, then asked for again; from disk, with nothing in
   memory. DSPEx awaited in one loop.
 - *Optimizers*: 100 examples to learn from and 100 to choose by; CPU of the whole optimization over the calls that it
-  asked for. They do different things with their calls: this is the price of a call, not of what they find.
+  asked for. `dspex.optimize` as it is called without more, its ledger in memory. They do different things with their
+  calls: this is the price of a call, not of what they find.
 
 Run it again: `make bench`; a part of it: `python -m benchmarks.run_all --only call --quick`. The measuring harness is
 looked for in `../shared/bench`, or where `BENCH_HARNESS` says."""
