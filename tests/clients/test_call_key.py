@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from dspex.clients.call_key import call_key, settings_text
 from dspex.kernel.ports import Message, Request
+from dspex.kernel.read_only import read_only
 
 KNOWN = "011c1fe9c300b2689ea846cde757266e0c01cc01"
 QUESTION = Request("openai/a", [{"role": "system", "content": "Grüße"}, {"role": "user", "content": "b"}], {"n": 1}, 2)
@@ -107,3 +108,10 @@ def test_settings_are_written_canonically() -> None:
     assert settings_text({"b": 1.5, "a": ["ü"]}) == '{"a":["ü"],"b":1.5}'
     with pytest.raises(ValueError, match="JSON"):
         settings_text({"temperature": float("nan")})
+
+
+def test_parts_of_a_program_are_keyed_by_what_they_hold() -> None:
+    # Settings come out of programs, whose lists and mappings refuse to change and are of types of their own.
+    settings = {"stop": ["\n\n"], "response_format": {"type": "json_schema", "json_schema": {"name": "Route"}}}
+    held = {name: read_only(value) for name, value in settings.items()}
+    assert call_key(Request("openai/a", [], held)) == call_key(Request("openai/a", [], settings))
