@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import re
 import subprocess
 import sys
 from importlib.metadata import version
@@ -12,12 +14,14 @@ import pytest
 import typer
 
 from dspex import errors
+from dspex.cli import exits
 from dspex.cli.command import COMMANDS
 from dspex.cli.exits import code_of, message_of
 from dspex.cli.output import coloured, emit, paint
 from dspex.kernel.state import State, StepError
 from tests.cli.conftest import Dspex
 
+PAGE = Path(__file__).parents[2] / "docs" / "command.md"
 HEAVY = ("pydantic", "aiohttp", "rich", "yaml", "asyncio", "sqlite3", "dspex.kernel", "dspex.evaluation")
 
 
@@ -151,3 +155,19 @@ def test_completion_lists_commands(shell: str, tmp_path: Path) -> None:
     outcome = subprocess.run([command], env=environment, capture_output=True, text=True, check=False)
     assert "eval" in outcome.stdout
     assert "optimize" not in outcome.stdout
+
+
+def test_a_reader_that_leaves_early_is_no_fault_and_no_gate() -> None:
+    read, write = os.pipe()
+    os.close(read)
+    with os.fdopen(write, "wb") as closed:
+        command = [sys.executable, "-m", "dspex", "models"]
+        outcome = subprocess.run(command, stdout=closed, stderr=subprocess.PIPE, text=True, check=False)
+    assert (outcome.returncode, outcome.stderr) == (141, "")
+
+
+def test_the_page_has_every_command_and_exit_code() -> None:
+    text = PAGE.read_text(encoding="utf-8")
+    assert [name for name in COMMANDS if f"| `dspex {name}" not in text] == []
+    codes = [value for name, value in vars(exits).items() if name.isupper()]
+    assert sorted(codes) == sorted(int(code) for code in re.findall(r"^\| (\d+) \|", text, flags=re.MULTILINE))

@@ -15,7 +15,7 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 from typer.main import get_command
 
-from dspex.cli.exits import BROKEN, INTERRUPTED, OK, USAGE, code_of, message_of
+from dspex.cli.exits import BROKEN, INTERRUPTED, OK, UNREAD, USAGE, code_of, message_of
 from dspex.cli.output import emit, note
 
 PROG = "dspex"
@@ -31,7 +31,7 @@ class Entry:
 
 
 COMMANDS = {
-    "demo": Entry("demonstration", "demo", "Watch a program get measurably better: offline, no key, half a minute."),
+    "demo": Entry("demonstration", "demo", "Watch a program get better, offline and without a key."),
     "init": Entry("beginning", "init", "Write a small working project to start from."),
     "run": Entry("running", "run", "Run a program once."),
     "eval": Entry("evaluating", "evaluate", "Measure a program on data; a gate for continuous integration."),
@@ -116,12 +116,12 @@ def invoke(arguments: Sequence[str]) -> int:
 
 def _failed(error: BaseException, debug: bool, json: bool) -> int:
     """Say what went wrong; returns the exit code."""
+    if isinstance(error, BrokenPipeError) or isinstance(error.__context__, BrokenPipeError):
+        # There is nobody left to tell, and Python's own flush at exit must not fail.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return UNREAD
     if isinstance(error, SystemExit):
         return error.code if isinstance(error.code, int) else USAGE
-    if isinstance(error, BrokenPipeError):
-        # Whoever read our output has gone; there is nobody to tell, and Python's own flush at exit must not fail.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return OK
     code, text = code_of(error), message_of(error)
     if debug:
         note("".join(traceback.format_exception(error)).rstrip())

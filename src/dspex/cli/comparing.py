@@ -53,7 +53,7 @@ def compare(  # noqa: PLR0913 - the options of the command
         known = examples_by_id(Dataset.load(data) if data is not None else ())
         _tell(compare_evaluations(first, second), known, json)
         return
-    project = Project.here({"model": model})
+    project = Project.here({"model": model, "concurrency": concurrency})
     programs = [project.program(path) for path in (first, second)]
     if programs[0].hash == programs[1].hash:
         raise ConfigurationError(f"{first} and {second} are the same program: there is nothing to compare")

@@ -59,7 +59,7 @@ def evaluate(  # noqa: PLR0913 - the options of the command
     json: Json = False,
 ) -> None:
     """Measure a program on data: score with interval, failures apart from zeros, cost, worst answers."""
-    project = Project.here({"model": model})
+    project = Project.here({"model": model, "concurrency": concurrency})
     found = project.program(program)
     scorer = metric_for(project, metric, judge, judge_model)
     rows_of_data = examples(project.data_path(data), found)

@@ -17,6 +17,8 @@ BUDGET = 4
 BROKEN = 70
 """A fault of DSPEx itself."""
 INTERRUPTED = 130
+UNREAD = 141
+"""Whoever read the output has gone, as with `dspex eval | head -1`."""
 
 
 def code_of(error: BaseException) -> int:

@@ -101,7 +101,7 @@ def optimize(  # noqa: PLR0913 - the options of the command
     json: Json = False,
 ) -> None:
     """Search a program's variables for what scores best, within a budget, and keep it only if the gain is confirmed."""
-    project = Project.here({"model": model})
+    project = Project.here({"model": model, "concurrency": concurrency})
     source = project.program_path(program)
     found = project.program(program)
     scorer = metric_for(project, metric, judge, judge_model)

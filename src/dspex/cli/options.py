@@ -32,10 +32,11 @@ JudgeModel = Annotated[
     str | None, typer.Option("--judge-model", metavar="PROVIDER/NAME", help="The judge's model.", show_default=False)
 ]
 Concurrency = Annotated[
-    int | None, typer.Option("--concurrency", min=1, help="Requests on the wire at once.", show_default=False)
+    int | None,
+    typer.Option("--concurrency", min=1, help="Examples, and requests on the wire, at a time.", show_default=False),
 ]
 Seed = Annotated[int, typer.Option("--seed", help="Seed of every random choice.")]
-Program = Annotated[Path | None, typer.Argument(metavar="[PROGRAM]", help="A program file.", show_default=False)]
+Program = Annotated[Path | None, typer.Argument(metavar="PROGRAM", help="A program file.", show_default=False)]
 Data = Annotated[
-    Path | None, typer.Argument(metavar="[DATA]", help="A data file: JSONL, CSV or Parquet.", show_default=False)
+    Path | None, typer.Argument(metavar="DATA", help="A data file: JSONL, CSV or Parquet.", show_default=False)
 ]
