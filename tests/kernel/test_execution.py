@@ -73,6 +73,7 @@ async def echo(context: StepContext) -> Mapping[str, JSON]:
 
 
 async def fail(context: StepContext) -> Mapping[str, JSON]:
+    recorded(context, {})
     raise RateLimitError("slow down")
 
 
@@ -150,6 +151,13 @@ def test_a_later_step_may_replace_an_output() -> None:
     assert run(made, {"question": "q"})["answer"] == "three(question=q)0"
 
 
+def test_an_output_hides_the_input_of_its_name() -> None:
+    made = program(step("one", "q -> a"), step("two", "a -> q"), step("three", "q -> b"))
+    state = run(made, {"q": "x"})
+    assert state["b"] == "three(q=two(a=one(q=x)0)0)0"
+    assert (state.inputs, state["q"]) == ({"q": "x"}, "two(a=one(q=x)0)0")
+
+
 def test_settings_come_from_the_configuration_and_unset_ones_are_absent() -> None:
     made = program(step("one", "q -> a", heat=Float(0, 1)), one__heat=0.5)
     assert run(made, {"q": "x"}).history[0].settings == {"heat": 0.5}
@@ -192,7 +200,7 @@ def test_a_failure_carries_the_state_so_far() -> None:
     assert isinstance(error.cause, RateLimitError)
     assert error.__cause__ is error.cause
     assert error.state.values == {"a": "one(q=x)0"}
-    assert [item.step for item in error.state.history] == ["one"]
+    assert [item.step for item in error.state.history] == ["one", "two"]
 
 
 def test_a_failure_inside_a_composite_step_names_the_inner_step_and_keeps_its_history() -> None:
@@ -207,7 +215,7 @@ def test_a_failure_inside_a_composite_step_names_the_inner_step_and_keeps_its_hi
         run(program(step("first", "question -> x"), broken), {"question": "q"})
     error = caught.value
     assert error.step == "flow.polish"
-    assert [item.step for item in error.state.history] == ["first", "flow.draft"]
+    assert [item.step for item in error.state.history] == ["first", "flow.draft", "flow.polish"]
     assert error.state.values == {"x": "first(question=q)0"}
 
 

@@ -11,7 +11,7 @@ from dspex.kernel.constraints import Constraint
 from dspex.kernel.program import Program, Step
 from dspex.kernel.shorthand import signature
 from dspex.kernel.space import Dimension, Space
-from dspex.kernel.variables import Boolean, Choice, Float, Integer, Text
+from dspex.kernel.variables import Boolean, Choice, Demos, Float, Integer, Text
 from tests.kernel.generated import FEW, SEEDS, programs
 
 S = signature("question -> answer")
@@ -94,6 +94,14 @@ def test_sampling_keeps_the_constraints() -> None:
         assert drawn["plan.tokens"] >= 15 or drawn["plan.model"] == "small"
     for moved in program.space.neighbours({"plan.tokens": 20, "plan.model": "small"}):
         assert moved["plan.tokens"] <= 20 or moved["plan.model"] == "big"
+
+
+def test_sampling_leaves_texts_and_demonstrations_as_they_are() -> None:
+    space = Program(name="p", pipeline=[step("a", text=Text(), demos=Demos(2), on=Boolean())]).space
+    base = {"a.text": "Be brief.", "a.demos": [{"question": "q", "answer": "a"}]}
+    drawn = space.sample(Random(0), base)
+    assert {**drawn, "a.on": None} == {**base, "a.on": None}
+    assert space.sample(Random(0))["a.text"] is None
 
 
 def test_sampling_says_when_it_cannot() -> None:

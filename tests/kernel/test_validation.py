@@ -212,6 +212,10 @@ def test_defaults_deep_inside_are_filled_in() -> None:
     assert SCHEMAS["tagged"].answers({"x": {"kind": "cat", "age": 3}}) == {"x": {"kind": "cat", "lives": 9}}
 
 
+def test_an_item_written_twice_is_in_a_set_once() -> None:
+    assert SCHEMAS["set"].answers({"x": [3, 1, 3, 1, 2]}) == {"x": [3, 1, 2]}
+
+
 def test_every_fault_is_named_at_once_with_what_was_given() -> None:
     check = Validator(
         {"team": ({"enum": ["a", "b"]}, False, None), "sure": ({"type": "number", "maximum": 1}, False, None)}, "forbid"
