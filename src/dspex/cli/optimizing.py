@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-from dspex.blocking import optimize as optimize_program
+from dspex.blocking import blocking
 from dspex.cli.data import examples
 from dspex.cli.metrics import metric_for
 from dspex.cli.opening import opened
@@ -29,6 +29,7 @@ from dspex.optimization.problem import MIN_VAL
 from dspex.optimization.progress import ProgressLine
 from dspex.optimization.result import OptimizationResult
 from dspex.optimization.runner import DEFAULT_BUDGET
+from dspex.optimization.runner import optimize as search
 
 SHARES = (0.4, 0.35, 0.25)
 """Of one data file: what proposals learn from, what the race runs on, what confirms."""
@@ -116,7 +117,7 @@ def optimize(  # noqa: PLR0913 - the options of the command
     with opened(project.resolved) as ready:
         watched = Watched(MemoryLedger())
         try:
-            result = optimize_program(
+            result = blocking(search)(
                 found, splits.train, splits.val, scorer, ready,
                 strategy=strategy, budget=budget, confirm=splits.confirm, seed=seed, options=options,
                 ledger=watched.ledger, on_event=watched,
