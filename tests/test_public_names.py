@@ -26,6 +26,7 @@ def mirrored() -> dict[str, str]:
 
 def test_all_is_sorted_and_pinned() -> None:
     assert list(dspex.__all__) == [
+        "AsyncRun",
         "Boolean",
         "Budget",
         "Choice",
@@ -43,6 +44,8 @@ def test_all_is_sorted_and_pinned() -> None:
         "NumericTolerance",
         "Output",
         "Program",
+        "Run",
+        "RunStatus",
         "Runtime",
         "Score",
         "ScriptedLM",
@@ -55,13 +58,20 @@ def test_all_is_sorted_and_pinned() -> None:
         "Text",
         "TokenF1",
         "Weighted",
+        "aattach",
+        "acurrent_performance",
         "aevaluate",
         "aoptimize",
+        "aresume",
         "arun",
+        "astart",
+        "astored_program",
+        "attach",
         "call",
         "chain_of_thought",
         "choose",
         "compare",
+        "current_performance",
         "diff",
         "evaluate",
         "function",
@@ -69,10 +79,13 @@ def test_all_is_sorted_and_pinned() -> None:
         "module",
         "optimize",
         "predict",
+        "resume",
         "run",
         "runtime",
         "save",
         "signature",
+        "start",
+        "stored_program",
     ]
 
 

@@ -10,17 +10,22 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from dspex.blocking import evaluate as evaluate
-    from dspex.blocking import optimize as optimize
     from dspex.blocking import run as run
     from dspex.clients.budget import Budget as Budget
     from dspex.clients.scripted import ScriptedLM as ScriptedLM
     from dspex.configuration.files import load as load
     from dspex.configuration.files import save as save
     from dspex.configuration.runtimes import runtime as runtime
+    from dspex.durable import Run as Run
+    from dspex.durable import attach as attach
+    from dspex.durable import current_performance as current_performance
+    from dspex.durable import optimize as optimize
+    from dspex.durable import resume as resume
+    from dspex.durable import start as start
+    from dspex.durable import stored_program as stored_program
     from dspex.errors import DspexError as DspexError
     from dspex.evaluation.comparison import compare as compare
     from dspex.evaluation.dataset import Dataset as Dataset
-    from dspex.evaluation.evaluator import evaluate as aevaluate
     from dspex.evaluation.judge import Judge as Judge
     from dspex.evaluation.metrics import (
         Contains as Contains,
@@ -40,8 +45,17 @@ if TYPE_CHECKING:
     from dspex.evaluation.metrics import (
         Weighted as Weighted,
     )
+    from dspex.hosting.handle import Run as AsyncRun
+    from dspex.hosting.handle import RunStatus as RunStatus
+    from dspex.hosting.hosts import attach as aattach
+    from dspex.hosting.hosts import optimize as aoptimize
+    from dspex.hosting.hosts import resume as aresume
+    from dspex.hosting.hosts import start as astart
+    from dspex.hosting.stores import current_performance as acurrent_performance
+    from dspex.hosting.stores import evaluate as aevaluate
+    from dspex.hosting.stores import run as arun
+    from dspex.hosting.stores import stored_program as astored_program
     from dspex.kernel.difference import differences as diff
-    from dspex.kernel.execution import execute as arun
     from dspex.kernel.ports import Runtime as Runtime
     from dspex.kernel.ports import Score as Score
     from dspex.kernel.program import Program as Program
@@ -81,9 +95,9 @@ if TYPE_CHECKING:
     from dspex.modules.prediction import predict as predict
     from dspex.modules.registry import module as module
     from dspex.optimization.ports import SearchOptions as SearchOptions
-    from dspex.optimization.runner import optimize as aoptimize
 
 __all__ = [
+    "AsyncRun",
     "Boolean",
     "Budget",
     "Choice",
@@ -101,6 +115,8 @@ __all__ = [
     "NumericTolerance",
     "Output",
     "Program",
+    "Run",
+    "RunStatus",
     "Runtime",
     "Score",
     "ScriptedLM",
@@ -113,13 +129,20 @@ __all__ = [
     "Text",
     "TokenF1",
     "Weighted",
+    "aattach",
+    "acurrent_performance",
     "aevaluate",
     "aoptimize",
+    "aresume",
     "arun",
+    "astart",
+    "astored_program",
+    "attach",
     "call",
     "chain_of_thought",
     "choose",
     "compare",
+    "current_performance",
     "diff",
     "evaluate",
     "function",
@@ -127,13 +150,17 @@ __all__ = [
     "module",
     "optimize",
     "predict",
+    "resume",
     "run",
     "runtime",
     "save",
     "signature",
+    "start",
+    "stored_program",
 ]
 
 _PLACES = {
+    "AsyncRun": "dspex.hosting.handle:Run",
     "Boolean": "dspex.kernel.variables:Boolean",
     "Budget": "dspex.clients.budget:Budget",
     "Choice": "dspex.kernel.variables:Choice",
@@ -151,6 +178,8 @@ _PLACES = {
     "NumericTolerance": "dspex.evaluation.metrics:NumericTolerance",
     "Output": "dspex.kernel.signature:Output",
     "Program": "dspex.kernel.program:Program",
+    "Run": "dspex.durable:Run",
+    "RunStatus": "dspex.hosting.handle:RunStatus",
     "Runtime": "dspex.kernel.ports:Runtime",
     "Score": "dspex.kernel.ports:Score",
     "ScriptedLM": "dspex.clients.scripted:ScriptedLM",
@@ -163,24 +192,34 @@ _PLACES = {
     "Text": "dspex.kernel.variables:Text",
     "TokenF1": "dspex.evaluation.metrics:TokenF1",
     "Weighted": "dspex.evaluation.metrics:Weighted",
-    "aevaluate": "dspex.evaluation.evaluator:evaluate",
-    "aoptimize": "dspex.optimization.runner:optimize",
-    "arun": "dspex.kernel.execution:execute",
+    "aattach": "dspex.hosting.hosts:attach",
+    "acurrent_performance": "dspex.hosting.stores:current_performance",
+    "aevaluate": "dspex.hosting.stores:evaluate",
+    "aoptimize": "dspex.hosting.hosts:optimize",
+    "aresume": "dspex.hosting.hosts:resume",
+    "arun": "dspex.hosting.stores:run",
+    "astart": "dspex.hosting.hosts:start",
+    "astored_program": "dspex.hosting.stores:stored_program",
+    "attach": "dspex.durable:attach",
     "call": "dspex.modules.flow:call",
     "chain_of_thought": "dspex.modules.prediction:chain_of_thought",
     "choose": "dspex.modules.flow:choose",
     "compare": "dspex.evaluation.comparison:compare",
+    "current_performance": "dspex.durable:current_performance",
     "diff": "dspex.kernel.difference:differences",
     "evaluate": "dspex.blocking:evaluate",
     "function": "dspex.modules.functions:function",
     "load": "dspex.configuration.files:load",
     "module": "dspex.modules.registry:module",
-    "optimize": "dspex.blocking:optimize",
+    "optimize": "dspex.durable:optimize",
     "predict": "dspex.modules.prediction:predict",
+    "resume": "dspex.durable:resume",
     "run": "dspex.blocking:run",
     "runtime": "dspex.configuration.runtimes:runtime",
     "save": "dspex.configuration.files:save",
     "signature": "dspex.kernel.shorthand:signature",
+    "start": "dspex.durable:start",
+    "stored_program": "dspex.durable:stored_program",
 }
 """Where each public name lives; tests hold it to `__all__` and to what type checkers see."""
 

@@ -14,9 +14,8 @@ from functools import wraps
 from typing import Any, ParamSpec, TypeVar
 
 from dspex.errors import ConfigurationError
-from dspex.evaluation import evaluator
-from dspex.kernel.execution import execute
-from dspex.optimization import runner
+from dspex.hosting import stores
+from dspex.hosting.references import check_not_importing
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -69,8 +68,14 @@ def wait(coroutine: Coroutine[Any, Any, T]) -> T:
     """The result of `coroutine`, run on the blocking loop.
 
     Ctrl-C cancels it, waits for it to put its things away, and is raised. Raises ConfigurationError when called
-    from code that runs on that loop itself (a metric, a module): await the `a...` verb there.
+    from code that runs on that loop itself (a metric, a module): await the `a...` verb there; and by a script that the
+    process of a run is importing.
     """
+    try:
+        check_not_importing()
+    except ConfigurationError:
+        coroutine.close()
+        raise
     if _bridge.within():
         coroutine.close()
         raise ConfigurationError("a blocking verb was called from the event loop it needs; await its a... twin instead")
@@ -102,6 +107,5 @@ def blocking(verb: Callable[P, Coroutine[Any, Any, T]]) -> Callable[P, T]:
     return waiting
 
 
-run = blocking(execute)
-evaluate = blocking(evaluator.evaluate)
-optimize = blocking(runner.optimize)
+run = blocking(stores.run)
+evaluate = blocking(stores.evaluate)

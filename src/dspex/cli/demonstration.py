@@ -13,7 +13,7 @@ from typing import Annotated, Any
 
 import typer
 
-from dspex.blocking import evaluate, optimize
+from dspex.blocking import blocking, evaluate
 from dspex.cli.opening import opened
 from dspex.cli.options import Json, Seed
 from dspex.cli.output import counted, emit, marked, paint, points, say, shortened, width
@@ -30,6 +30,7 @@ from dspex.kernel.program import Program
 from dspex.optimization.ledger import MemoryLedger
 from dspex.optimization.report import described
 from dspex.optimization.result import OptimizationResult
+from dspex.optimization.runner import optimize
 
 MODEL = "embedded/lexical"
 SHARES = {"train": 0.4, "val": 0.2, "confirm": 0.15, "test": 0.25}
@@ -107,7 +108,7 @@ def _performed(splits: Mapping[str, Dataset], seed: int, runtime: Runtime, tell:
     tell(f"  the same, {DEMONSTRATIONS} random demonstrations      {points(mean)}   (mean of {DRAWS} draws)\n")
     tell(f"Searching {len(first.space)} variables ({', '.join(item.path for item in first.space)}), {CALLS:,} calls:")
     ledger = MemoryLedger()
-    result = optimize(
+    result = blocking(optimize)(
         first, splits["train"], splits["val"], metric(), runtime,
         budget=Budget(calls=CALLS), confirm=splits["confirm"], seed=seed, ledger=ledger, on_event=Story(ledger, tell),
     )  # fmt: skip

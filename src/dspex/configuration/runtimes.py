@@ -97,7 +97,7 @@ def build(resolved: Resolved, *, live: Mapping[str, LM] | None = None, observer:
         modules=builtin_registry(),
         adapter=settings.adapter,
         observer=observer,
-        spec=None if live else settings.model_dump(mode="json", exclude={"project"}, exclude_defaults=True),
+        spec=None if live else settings.model_dump(mode="json", exclude={"project", "store"}, exclude_defaults=True),
     )
 
 

@@ -54,6 +54,8 @@ class Settings(Frozen):
     adapter: str = "chat"
     cache: str = "memory"
     """`memory`, `none`, or the path of a SQLite file."""
+    store: str | None = None
+    """Where runs and stored programs are: a file or a PostgreSQL URL; None: `.dspex/dspex.db` beside dspex.toml."""
     concurrency: int = Field(default=64, ge=1)
     """Requests on the wire at once, a provider."""
     requests_per_minute: float | None = Field(default=None, gt=0)
@@ -78,7 +80,8 @@ class Resolved:
 _ENVIRONMENT: Mapping[str, str] = {
     f"DSPEX_{name.upper()}": name
     for name in (
-        "model", "adapter", "cache", "concurrency", "requests_per_minute", "tokens_per_minute", "timeout", "retries",
+        "model", "adapter", "cache", "store", "concurrency", "requests_per_minute", "tokens_per_minute", "timeout",
+        "retries",
     )
 }  # fmt: skip
 _SECTIONS: Mapping[str, type[Frozen]] = {
@@ -149,7 +152,9 @@ def read_file(path: Path) -> dict[str, Any]:
 
 def _is_place(name: str, value: Any) -> bool:
     """Whether a value of the file is a path, which starts at the file's folder wherever the command is called."""
-    return name == "cache" and isinstance(value, str) and value not in ("memory", "none") and not value.startswith("~")
+    if name not in ("cache", "store") or not isinstance(value, str) or value.startswith("~"):
+        return False
+    return value not in ("memory", "none", ":memory:") and "://" not in value
 
 
 def _tables(section: Any) -> list[tuple[str, dict[str, Any]]]:

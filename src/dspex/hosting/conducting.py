@@ -20,7 +20,7 @@ from dspex.hosting.control import Control
 from dspex.hosting.liveness import LEASE_SECONDS, Owner, RunLock, alive, lock_of
 from dspex.hosting.promotion import conclude
 from dspex.hosting.specification import RunSpec
-from dspex.kernel.ports import JSON, Event
+from dspex.kernel.ports import JSON, Event, Usage
 from dspex.optimization.interruption import Interrupted, Interruption, Wish
 from dspex.optimization.result import OptimizationResult
 from dspex.optimization.runner import Runner, Session
@@ -98,6 +98,7 @@ class _Conductor:
         self.guard = runs.fence(self.id, seat.epoch)
         self._on_event = on_event
         self._interruption = Interruption()
+        self._spec = RunSpec.model_validate(seat.run.spec)
         self._budget = Budget.model_validate(seat.run.budget)
         self._runner: Runner | None = None
         self._task: asyncio.Future[OptimizationResult] | None = None
@@ -105,7 +106,7 @@ class _Conductor:
         self._notes: set[asyncio.Task[None]] = set()
 
     async def carry(self, live: Live | None) -> OptimizationResult:
-        spec = RunSpec.model_validate(self.seat.run.spec)
+        spec = self._spec
         await self._enter()
         try:
             if altered := changed(spec):
@@ -146,6 +147,8 @@ class _Conductor:
         if isinstance(runtime.lm, ModelStack):
             runtime = replace(runtime, lm=runtime.lm.with_store(calls))
         spent = await self.database.read(lambda c: spent_by(c, self.id))
+        if (carried := self._spec.carried) is not None:
+            spent = spent + Usage(**carried.model_dump())
         before = self.seat.run.progress.get("seconds", 0.0)
         session = Session(self._saw, self._interruption, spent, before)
         self._runner = Runner(built.problem, runtime, built.strategy, ledger, built.options, session)
@@ -158,6 +161,7 @@ class _Conductor:
             raise await self._ended(error) from error
         finally:
             await calls.aclose()
+        result = replace(result, run=self.id)
         ended: RunState = "stopped" if self._interruption.stopped else "completed"
         await self.database.write(lambda c: conclude(c, self.seat.run, result, ended), self.guard)
         return result
@@ -183,12 +187,25 @@ class _Conductor:
     def _saw(self, event: Event) -> None:
         """Keep what watchers want to know at once in the run's row."""
         if event.kind == "round.finished":
-            took = self._runner.seconds if self._runner is not None else 0.0
-            task = asyncio.ensure_future(self._note({**event.data, "round": event.where, "seconds": took}))
+            task = asyncio.ensure_future(self._note({**event.data, "round": event.where, **self._more(event)}))
             self._notes.add(task)
             task.add_done_callback(self._notes.discard)
         if self._on_event is not None:
             self._on_event(event)
+
+    def _more(self, event: Event) -> dict[str, JSON]:
+        """What the runner's event does not say: time, the seed program's score, why the leader was made."""
+        runner = self._runner
+        if runner is None:
+            return {}
+        ledger, problem = runner.ledger, runner.problem
+        seed, best = ledger.scores(problem.seed_id), ledger.scores(event.data["leader"])
+        shared = [seed[key] for key in problem.keys if key in seed and key in best]
+        return {
+            "seconds": runner.seconds,
+            "seed_score": sum(shared) / len(shared) if shared else None,
+            "hypothesis": ledger.candidates[event.data["leader"]].hypothesis,
+        }
 
     async def _note(self, progress: Mapping[str, JSON]) -> None:
         await self.database.write(lambda c: runs.progressed(c, self.id, progress), self.guard)

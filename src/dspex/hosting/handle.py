@@ -6,14 +6,18 @@ import asyncio
 import time
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any
 
 from sqlalchemy import Connection, select
 
 from dspex.clients.budget import Budget
 from dspex.errors import ConfigurationError
-from dspex.hosting.liveness import alive, stalled
+from dspex.hosting.forking import fork
+from dspex.hosting.launching import launch
+from dspex.hosting.liveness import alive, orphaned, stalled
+from dspex.hosting.references import OnlyInMemoryError
+from dspex.hosting.specification import RunSpec
 from dspex.kernel.ports import JSON
 from dspex.kernel.program import Program
 from dspex.storage import runs
@@ -22,6 +26,9 @@ from dspex.storage.runs import CommandKind, RunRow, RunState
 from dspex.storage.statements import unpacked
 from dspex.storage.tables import candidates, events
 
+_EVERY = 0.1
+_PATIENCE = 100
+"""Looks at a run that nothing carries before it is taken for abandoned: its process may be starting."""
 RESTING: frozenset[RunState] = frozenset({"paused", "stopped", "completed", "failed", "crashed"})
 
 
@@ -36,6 +43,8 @@ class RunStatus:
     """Whether a process carries it now."""
     stalled: bool
     """Whether that process is there and does not move."""
+    orphaned: bool
+    """Whether it says that it runs, and neither a process nor a supervisor is there: resume it."""
     best_score: float | None
     """Mean over the val examples the best candidate was asked so far; confirmed score once it has ended."""
     seed_score: float | None
@@ -80,7 +89,8 @@ class Run:
         best, seed = _scores(row)
         return RunStatus(
             id=row.id, state=row.state, reason=row.reason, alive=alive(self.database.location, row, now),
-            stalled=stalled(self.database.location, row, now), best_score=best, seed_score=seed,
+            stalled=stalled(self.database.location, row, now),
+            orphaned=orphaned(self.database.location, row, now), best_score=best, seed_score=seed,
             calls=found["calls"], cost=row.progress.get("usd"), repeated_calls=found["repeated_calls"],
             unknown_calls=found["unknown_calls"], evaluations=found["evaluations"],
             candidates=int(row.progress.get("candidates") or 0), rounds=found["rounds"], restarts=row.restarts,
@@ -124,6 +134,51 @@ class Run:
                 return
             await asyncio.sleep(every)
 
+    async def resume(self) -> None:
+        """Carry it on in a supervised process of its own; nothing where one carries it already.
+
+        Raises ConfigurationError for a run that has ended, and OnlyInMemoryError for one whose objects live in another
+        process: hand them to `dspex.resume` there.
+        """
+        row = await self.database.read(lambda c: runs.find(c, self.id))
+        if row.state in runs.FINISHED:
+            raise ConfigurationError(f"run {self.id} is {row.state}; fork it to go on from there")
+        if row.state in ("pausing", "stopping") and alive(self.database.location, row, time.time()):
+            raise ConfigurationError(f"run {self.id} is {row.state}; wait for it, then resume it")
+        if alive(self.database.location, row, time.time()):
+            return
+        if reasons := RunSpec.model_validate(row.spec).live:
+            raise OnlyInMemoryError(f"run {self.id} cannot have a process of its own: {'; '.join(reasons)}")
+        if "queued" in runs.MOVES[row.state]:
+            await self.database.write(lambda c: runs.move(c, self.id, "queued", "resumed"))
+        launch(self.store, self.id, self.database)
+
+    async def fork(self, *, budget: Budget | None = None, seed: int | None = None, strategy: str | None = None) -> Run:
+        """A new run, queued: `resume` it. See `dspex.hosting.forking.fork` for what is carried over and what counts.
+
+        It shares this handle's connection: close one of them, when both are done with.
+        """
+        make = partial(fork, source=self.id, budget=budget, seed=seed, strategy=strategy)
+        return Run(self.database, self.store, await self.database.write(make))
+
+    async def report(self) -> str:
+        """What changed, what it gained, what it cost. Raises ConfigurationError before the end."""
+        found = await self.result()
+        if found is None:
+            status = await self.status()
+            raise ConfigurationError(f"run {self.id} is {status.state}: its report is written at the end")
+        return str(found["report"])
+
+    async def aclose(self) -> None:
+        """Let go of the store. The run goes on."""
+        await self.database.aclose()
+
+    async def __aenter__(self) -> Run:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.aclose()
+
     async def pause(self) -> None:
         """Ask it to finish what is in flight and rest; it can be resumed, also after a reboot."""
         await self._ask("pause", "pausing", "paused")
@@ -132,9 +187,19 @@ class Run:
         """Ask it to end: to confirm the best it has, or with `now` to drop what is in flight and end at once."""
         await self._ask("stop-now" if now else "stop", "stopping", "stopped")
 
-    async def raise_budget(self, **limits: Any) -> Budget:
-        """Set limits of the budget anew: calls=, tokens=, usd=, seconds=. Returns the whole budget."""
+    async def raise_budget(
+        self,
+        *,
+        calls: int | None = None,
+        tokens: int | None = None,
+        usd: float | None = None,
+        seconds: float | None = None,
+    ) -> Budget:
+        """Set limits of the budget anew, those that are given; what was spent counts. Returns the whole budget."""
         row = await self.database.read(lambda c: runs.find(c, self.id))
+        limits = Budget(calls=calls, tokens=tokens, usd=usd, seconds=seconds).model_dump(exclude_none=True)
+        if not limits:
+            raise ConfigurationError("name the limit to set: calls=, tokens=, usd= or seconds=")
         budget = Budget.model_validate({**row.budget, **limits})
         if row.state in runs.FINISHED:
             raise ConfigurationError(f"run {self.id} is {row.state}; fork it with another budget")
@@ -147,10 +212,15 @@ class Run:
         return budget
 
     async def wait(self, timeout: float | None = None) -> RunStatus:
-        """Its status once it rests. Raises TimeoutError after `timeout` seconds; the run goes on."""
+        """Its status once it rests, or once nothing carries it any more (`orphaned`).
+
+        Raises TimeoutError after `timeout` seconds; the run goes on.
+        """
+        left = _PATIENCE
         async with asyncio.timeout(timeout):
-            while (found := await self.status()).state not in RESTING:
-                await asyncio.sleep(0.1)
+            while (found := await self.status()).state not in RESTING and left > 0:
+                left = left - 1 if found.orphaned else _PATIENCE
+                await asyncio.sleep(_EVERY)
         return found
 
     async def _ask(self, kind: CommandKind, moving: RunState, rest: RunState) -> None:

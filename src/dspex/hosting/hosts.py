@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import os
 import secrets
-import subprocess
-import sys
 from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, TypedDict, Unpack
 
 from sqlalchemy import Connection
 
@@ -17,18 +16,20 @@ from dspex.errors import ConfigurationError
 from dspex.hosting.building import Live, Wanted, posed, specify
 from dspex.hosting.conducting import OnEvent, conduct
 from dspex.hosting.handle import Run, store_text
-from dspex.hosting.liveness import folder_of
+from dspex.hosting.launching import launch
 from dspex.hosting.references import OnlyInMemoryError
 from dspex.hosting.specification import RunSpec
+from dspex.hosting.stores import IN_MEMORY, opened, store_of
 from dspex.kernel.ports import Metric, Runtime
 from dspex.kernel.program import Program
 from dspex.kernel.signature import Example
+from dspex.optimization import runner
 from dspex.optimization.ports import SearchOptions, Strategy
 from dspex.optimization.result import OptimizationResult
 from dspex.optimization.runner import DEFAULT_BUDGET, DEFAULT_OPTIONS
 from dspex.optimization.strategies import strategy_named
 from dspex.storage import programs, runs
-from dspex.storage.database import Database, StorageError
+from dspex.storage.database import Database
 from dspex.storage.opening import open_database
 
 
@@ -46,19 +47,6 @@ class ProcessHost:
         if reasons := RunSpec.model_validate(row.spec).live:
             raise OnlyInMemoryError(f"run {run.id} cannot have a process of its own: {'; '.join(reasons)}")
         launch(run.store, run.id, run.database)
-
-
-def launch(store: str, run: str, database: Database) -> int:
-    """Start the supervisor of a run; returns its process id. It outlives this process and its terminal."""
-    folder = folder_of(database.location) or Path(".dspex") / "runs"
-    folder.mkdir(parents=True, exist_ok=True)
-    environment = {**os.environ, "DSPEX_STORE": store}  # a URL may hold a password: not on the command line
-    with (folder / f"{run}.log").open("ab") as log:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "dspex.hosting.supervisor", run],
-            stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=environment, start_new_session=True,
-        )  # fmt: skip
-    return process.pid
 
 
 async def prepare_run(
@@ -86,57 +74,154 @@ async def prepare_run(
     return Run(database, store, await database.write(work))
 
 
-async def stored_program(database: Database, program: Program | str) -> tuple[Program, str | None]:
-    """A program, or the stored one that a reference such as `route@production` means, with that reference."""
-    if isinstance(program, Program):
-        return program, None
-    found = await database.read(lambda c: programs.read(c, programs.resolve(c, program)))
-    return found, program
+class HowToSearch(TypedDict, total=False):
+    """What `optimize` and `start` take beside the program, its data, the metric and the runtime."""
+
+    strategy: str | Strategy
+    """`auto` unless given."""
+    budget: Budget
+    """1,000 calls unless given; it holds for everything, proposals included."""
+    confirm: Iterable[Example] | None
+    """Untouched examples to confirm the gain on; without them half of val is set aside."""
+    seed: int
+    options: SearchOptions
+    store: str | Path | None
+    """A file or a PostgreSQL URL; None: the project's (`.dspex/dspex.db` unless set); `":memory:"`: nothing is kept."""
 
 
-async def optimize(  # noqa: PLR0913 - the public verb
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """A queued run, and the objects of this process that it is made of."""
+
+    run: Run
+    live: Live
+
+
+async def prepare(
+    program: Program | str,
+    train: Iterable[Example],
+    val: Iterable[Example],
+    metric: Metric,
+    runtime: Runtime,
+    **how: Unpack[HowToSearch],
+) -> Prepared:
+    """A queued run in its store; nothing is paid. Raises ConfigurationErrors. The caller closes the run."""
+    where = store_of(how.get("store"))
+    if where == IN_MEMORY:
+        raise ConfigurationError(f"store={IN_MEMORY!r} keeps no run; name a file or a PostgreSQL URL, or use optimize")
+    database = await open_database(where)
+    try:
+        found, reference = (program, None) if isinstance(program, Program) else (None, program)
+        if found is None:
+            found = await database.read(lambda c: programs.read(c, programs.resolve(c, str(reference))))
+        strategy = how.get("strategy", "auto")
+        wanted = Wanted(
+            found, {"train": train, "val": val, "confirm": how.get("confirm")}, metric, runtime, strategy,
+            how.get("budget", DEFAULT_BUDGET), how.get("seed", 0), how.get("options", DEFAULT_OPTIONS),
+        )  # fmt: skip
+        run = await prepare_run(database, store_text(where, database), wanted, reference=reference)
+    except BaseException:
+        await database.aclose()
+        raise
+    return Prepared(run, Live(metric, runtime, None if isinstance(strategy, str) else strategy))
+
+
+async def optimize(
     program: Program | str,
     train: Iterable[Example],
     val: Iterable[Example],
     metric: Metric,
     runtime: Runtime,
     *,
-    strategy: str | Strategy = "auto",
-    budget: Budget = DEFAULT_BUDGET,
-    confirm: Iterable[Example] | None = None,
-    seed: int = 0,
-    options: SearchOptions = DEFAULT_OPTIONS,
-    store: str | Path | None = None,
     on_event: OnEvent | None = None,
+    **how: Unpack[HowToSearch],
 ) -> OptimizationResult:
     """Search the program's variables for what scores best on `val`, in a durable run carried by this process.
 
-    The run is in `store` (`.dspex/dspex.db` unless given); should this process die, `dspex runs resume` or `resume()`
-    carries it on and pays for nothing twice. `train` feeds proposals only. Without `confirm`, half of val is set aside
-    for it. Raises ConfigurationErrors before the first paid call, PausedError when the model is gone for good.
+    `program` may name a stored one (`"route@production"`); a gain is then kept as its newest version. The run is in
+    the project's store; should this process die, `dspex runs resume ID` or `resume(ID)` carries it on and pays for
+    nothing twice. `train` feeds proposals only. Without `confirm=`, half of val is set aside for it. With
+    `store=":memory:"` nothing is kept, and what dies with this process is lost. Raises ConfigurationErrors before the
+    first paid call, and PausedError where the run stopped before its end: on a command, or because the model is gone
+    (OutageError in memory).
     """
-    database = await open_database(store)
+    if store_of(how.get("store")) == IN_MEMORY:
+        return await _in_memory(program, (train, val), metric, runtime, on_event, how)
+    prepared = await prepare(program, train, val, metric, runtime, **how)
+    run = prepared.run
     try:
-        found, reference = await stored_program(database, program)
-        splits = {"train": train, "val": val, "confirm": confirm}
-        wanted = Wanted(found, splits, metric, runtime, strategy, budget, seed, options)
-        run = await prepare_run(database, store_text(store, database), wanted, reference=reference)
-        live = Live(metric, runtime, None if isinstance(strategy, str) else strategy)
-        return await conduct(database, run.store, run.id, live=live, on_event=on_event)
+        return await conduct(run.database, run.store, run.id, live=prepared.live, on_event=on_event)
     finally:
+        await run.aclose()
+
+
+async def start(
+    program: Program | str,
+    train: Iterable[Example],
+    val: Iterable[Example],
+    metric: Metric,
+    runtime: Runtime,
+    **how: Unpack[HowToSearch],
+) -> Run:
+    """The same search in a supervised process of its own, which outlives this one; returns the run to watch and steer.
+
+    Metric, functions and models must be such that another process finds them by name; what lives only in this process
+    is refused with the reason (OnlyInMemoryError), and no run is left behind.
+    """
+    prepared = await prepare(program, train, val, metric, runtime, **how)
+    try:
+        await ProcessHost().carry(prepared.run)
+    except BaseException:
+        await prepared.run.database.write(partial(runs.discard, id=prepared.run.id))
+        await prepared.run.aclose()
+        raise
+    return prepared.run
+
+
+async def attach(id: str, *, store: str | Path | None = None) -> Run:
+    """A run of the store by its id, or by the beginning of it that no other run shares. Raises UnknownNameError."""
+    database = await opened(store)
+    try:
+        row = await database.read(lambda c: runs.find(c, id))
+    except BaseException:
         await database.aclose()
+        raise
+    return Run(database, store_text(store_of(store), database), row.id)
 
 
 async def resume(
-    id: str, *, store: str | Path | None = None, live: Live | None = None, on_event: OnEvent | None = None
+    id: str,
+    *,
+    store: str | Path | None = None,
+    metric: Metric | None = None,
+    runtime: Runtime | None = None,
+    strategy: Strategy | None = None,
+    on_event: OnEvent | None = None,
 ) -> OptimizationResult:
-    """Carry a run on in this process, to its end or to a pause."""
+    """Carry a run on in this process, to its end or to a pause (PausedError).
+
+    Whatever of the run lived only in the process that made it (a lambda, a ScriptedLM) is to be handed over again.
+    """
+    run = await attach(id, store=store)
     try:
-        database = await open_database(store, create=False)
-    except StorageError as error:
-        raise ConfigurationError(str(error)) from error
-    try:
-        row = await database.read(lambda c: runs.find(c, id))
-        return await conduct(database, store_text(store, database), row.id, live=live, on_event=on_event)
+        live = Live(metric, runtime, strategy)
+        return await conduct(run.database, run.store, run.id, live=live, on_event=on_event)
     finally:
-        await database.aclose()
+        await run.aclose()
+
+
+async def _in_memory(
+    program: Program | str,
+    data: tuple[Iterable[Example], Iterable[Example]],
+    metric: Metric,
+    runtime: Runtime,
+    on_event: OnEvent | None,
+    how: HowToSearch,
+) -> OptimizationResult:
+    if not isinstance(program, Program):
+        raise ConfigurationError(f"program {program!r}: a stored program needs its store, not {IN_MEMORY!r}")
+    return await runner.optimize(
+        program, *data, metric, runtime, strategy=how.get("strategy", "auto"),
+        budget=how.get("budget", DEFAULT_BUDGET), confirm=how.get("confirm"), seed=how.get("seed", 0),
+        options=how.get("options", DEFAULT_OPTIONS), on_event=on_event,
+    )  # fmt: skip

@@ -115,3 +115,16 @@ def stalled(location: Location, run: RunRow, now: float) -> bool:
     """Whether the run's process is there and does not move (stopped, or stuck)."""
     late = run.heartbeat is not None and now - run.heartbeat > STALLED_SECONDS
     return late and run.state in ("running", "pausing", "stopping") and alive(location, run, now)
+
+
+def orphaned(location: Location, run: RunRow, now: float) -> bool:
+    """Whether the run should be carried, and nothing does: neither a process nor, on this machine, a supervisor.
+
+    On a server only the lease can be seen, so a run counts as left alone some time after it ended.
+    """
+    if run.state not in ("queued", "running", "pausing", "stopping") or alive(location, run, now):
+        return False
+    folder = folder_of(location)
+    if folder is not None:
+        return not RunLock(folder / f"{run.id}.supervisor").held()
+    return now - max(run.created, run.lease_until or 0.0) > LEASE_SECONDS

@@ -8,6 +8,7 @@ import importlib.util
 import inspect
 import sys
 from collections.abc import Callable
+from contextvars import ContextVar
 from pathlib import Path
 from types import ModuleType
 from typing import Any, cast
@@ -17,6 +18,21 @@ from dspex.hosting.specification import Reference
 
 _PREFIX = "_dspex_file_"
 """Modules loaded by file are kept under this name, so that a script's `if __name__ == "__main__"` does not run."""
+
+
+_importing: ContextVar[str] = ContextVar("dspex_importing", default="")
+
+
+def check_not_importing() -> None:
+    """Raises ConfigurationError while a user's script is imported for what it defines: it must not do its work again.
+
+    Without this, a script that starts a run would start another in the process of that run, and so on.
+    """
+    if script := _importing.get():
+        raise ConfigurationError(
+            f"{script} does its work as soon as it is imported, and the process of a run imports it for the functions "
+            'it defines; put that work under `if __name__ == "__main__":`'
+        )
 
 
 class OnlyInMemoryError(ConfigurationError):
@@ -91,6 +107,7 @@ def _loaded(reference: Reference) -> ModuleType:
         raise ImportError(f"{path} is no Python file")
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module
+    outer = _importing.set(str(path))
     if str(path.parent) not in sys.path:
         sys.path.insert(0, str(path.parent))
     try:
@@ -98,6 +115,8 @@ def _loaded(reference: Reference) -> ModuleType:
     except BaseException:
         del sys.modules[name]
         raise
+    finally:
+        _importing.reset(outer)
     return module
 
 

@@ -38,6 +38,17 @@ class MetricSpec(Frozen):
     parts: tuple[tuple[MetricSpec, float], ...] = ()
 
 
+class Carried(Frozen):
+    """What copied rows consumed, as a `Usage`."""
+
+    calls: int = 0
+    input_tokens: int = 0
+    output_tokens: int = 0
+    usd: float | None = 0.0
+    cached_calls: int = 0
+    retries: int = 0
+
+
 class RunSpec(Frozen):
     """One optimization. What is None lives only in the process that made the run."""
 
@@ -53,12 +64,13 @@ class RunSpec(Frozen):
     seed: int
     budget: Budget
     options: dict[str, JSON] = Field(default_factory=dict[str, JSON])
-    isolation: Literal["task", "process"] = "task"
     label: str | None = None
     """The label of the stored program that the result is promoted to."""
     imports: tuple[Reference, ...] = ()
     """Modules to import first, because they register steps of the program."""
     fingerprints: dict[str, str] = Field(default_factory=dict[str, str])
     """Of the code that decides scores: metric, functions, modules, adapters; and of DSPEx."""
+    carried: Carried | None = None
+    """Of a fork: what the copied evaluations had consumed. It counts against the budget, and was paid by the other."""
     live: tuple[str, ...] = ()
     """Why another process cannot carry it; empty where it can."""

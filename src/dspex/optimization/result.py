@@ -63,6 +63,8 @@ class OptimizationResult:
     """Best first; the seed program is among them."""
     notes: tuple[str, ...]
     ledger: Ledger
+    run: str = ""
+    """Id of the durable run; empty for a search in memory."""
 
     @property
     def changes(self) -> tuple[Change, ...]:
@@ -100,6 +102,7 @@ class OptimizationResult:
             "unevaluated": self.unevaluated,
             "tried": [asdict(item) for item in self.tried],
             "notes": list(self.notes),
+            "run": self.run,
         }
         found: Mapping[str, JSON] = plain(data, "result")
         return dict(found)

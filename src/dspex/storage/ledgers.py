@@ -34,7 +34,7 @@ class DurableLedger:
     async def load(cls, database: Database, run: str, guard: Guard | None = None) -> DurableLedger:
         """The ledger as its rows tell it, empty for a new run."""
         ledger = cls(database, run, guard)
-        found = await database.read(lambda connection: _rows(connection, run))
+        found = await database.read(lambda connection: rows_of(connection, run))
         await ledger._replay(*found)
         return ledger
 
@@ -136,7 +136,8 @@ class DurableLedger:
                 await self._memory.record(row)
 
 
-def _rows(connection: Connection, run: str) -> tuple[list[Round], set[int], list[Evaluation]]:
+def rows_of(connection: Connection, run: str) -> tuple[list[Round], set[int], list[Evaluation]]:
+    """A run's rounds, the numbers of the folded ones, and its evaluations with those that failed."""
     made: dict[str, Candidate] = {}
     for row in connection.execute(select(candidates).where(candidates.c.run == run).order_by(candidates.c.position)):
         made[row.id] = _candidate(row.id, row.round, unpacked(row.data))

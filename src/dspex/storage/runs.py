@@ -90,6 +90,16 @@ def find(connection: Connection, id: str) -> RunRow:
     return _run(row)
 
 
+def respecified(connection: Connection, id: str, spec: Mapping[str, JSON]) -> None:
+    """Another spec for a run that has not begun."""
+    connection.execute(runs.update().where(runs.c.id == id, runs.c.epoch == 0).values(spec=packed(dict(spec))))
+
+
+def discard(connection: Connection, id: str) -> None:
+    """Delete a run that never began. Any other is left as it is."""
+    connection.execute(runs.delete().where(runs.c.id == id, runs.c.state == "queued", runs.c.epoch == 0))
+
+
 def listed(connection: Connection, limit: int = 100, states: frozenset[str] | None = None) -> list[RunRow]:
     """Runs, newest first."""
     query = select(runs).order_by(runs.c.created.desc()).limit(limit)

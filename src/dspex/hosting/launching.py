@@ -1,0 +1,29 @@
+"""Starting the supervisor of a run: a process that outlives this one and its terminal."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+from dspex.hosting.liveness import folder_of
+from dspex.storage.database import Database
+
+
+def log_of(database: Database, run: str) -> Path:
+    """The file that a run's processes write to."""
+    return (folder_of(database.location) or Path(".dspex") / "runs") / f"{run}.log"
+
+
+def launch(store: str, run: str, database: Database) -> int:
+    """Start the supervisor of a run; returns its process id. It outlives this process and its terminal."""
+    path = log_of(database, run)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    environment = {**os.environ, "DSPEX_STORE": store}  # a URL may hold a password: not on the command line
+    with path.open("ab") as log:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "dspex.hosting.supervisor", run],
+            stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=environment, start_new_session=True,
+        )  # fmt: skip
+    return process.pid
