@@ -60,6 +60,11 @@ def test_floats() -> None:
     assert Float(0, 1, step=0.25).problem(0.3) == "0.3 is not 0.0 plus a multiple of 0.25"
     assert Float(0, 1).problem(True) == "needs a number, got True"
     assert Float(0, 1).problem(float("nan")) == "needs a number, got nan"
+    assert Float(0, 1).near(0.95) == [0.85, 1.0]
+    assert Float(0, 1).near(1.0) == [0.9]
+    assert Float(0, 1, step=0.25).near(0.0) == [0.25]
+    assert Float(1, 1024, log=True).near(32) == [16.0, 64.0]
+    assert Float(0.1, 0.12345678901234).near(0.1234) == [0.1210543211, 0.12345678901234]
     tiny = Float(1e-12, 1e-3, log=True)
     assert all(tiny.problem(tiny.sample(Random(seed))) is None for seed in range(50))
     assert {Float(0, 1, step=0.5).sample(Random(seed)) for seed in range(50)} == {0.0, 0.5, 1.0}
