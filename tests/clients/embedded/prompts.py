@@ -26,8 +26,10 @@ def chat(system: str, shown: Sequence[tuple[str, str]], user: str) -> list[Messa
 def marker_prompt(system: str = "", shown: Sequence[tuple[str, str]] = SHOWN, query: str = QUERY) -> list[Message]:
     """Chat markers with hashes, the demand in the last message."""
     text = (
-        "Your input fields are:\n1. `thing` (str):\nYour output fields are:\n1. `colour` (Literal['red', 'blue', 'green']):\n"
-        "Every turn has this shape.\n\n[[ ## thing ## ]]\n{thing}\n\n[[ ## colour ## ]]\n{colour}\n\n[[ ## completed ## ]]\n"
+        "Your input fields are:\n1. `thing` (str):\n"
+        "Your output fields are:\n1. `colour` (Literal['red', 'blue', 'green']):\n"
+        "Every turn has this shape.\n\n[[ ## thing ## ]]\n{thing}\n\n"
+        "[[ ## colour ## ]]\n{colour}\n\n[[ ## completed ## ]]\n"
         f"Objective: {system}"
     )
     pairs = [

@@ -65,11 +65,12 @@ def test_a_higher_temperature_follows_the_evidence_less() -> None:
         answers = [ask(RULES, [], "sky and sea and frogs", temperature, sample) for sample in range(200)]
         return answers.count("blue")
 
-    assert 200 > share(0.3) > share(1.5) > 200 // 3
+    assert share(0.0) == 200 > share(0.7) > share(2.5) > 200 // 3
 
 
 def two_fields(guidance: str, query: str) -> dict[str, str]:
-    text = f'{guidance}\nAnswer with JSON: {{"colour": ..., "size": ...}}; colour is one of: red, blue; size is one of: big, small'
+    form = '{"colour": ..., "size": ...}; colour is one of: red, blue; size is one of: big, small'
+    text = f"{guidance}\nAnswer with JSON: {form}"
     found: dict[str, str] = json.loads(respond([message("system", text), message("user", query)], {}))
     return found
 

@@ -16,20 +16,23 @@ ROWS = [
 NOTATIONS = {
     "JSON list": json.dumps(ROWS, indent=2),
     "JSON lines": "\n".join(map(json.dumps, ROWS)),
-    "elements": f"<example><ticket>{CHARGED}</ticket><expected_team>billing</expected_team><model_team>technical</model_team>"
+    "elements": f"<example><ticket>{CHARGED}</ticket>"
+    "<expected_team>billing</expected_team><model_team>technical</model_team>"
     f"</example>\n<example><ticket>{DEAD}</ticket><expected_team>technical</expected_team><model_team>technical</model_team></example>",
     "labels": f"Input: {CHARGED}\nExpected: team=billing\nModel's answer: team=technical\n\n"
     f"Input: {DEAD}\nExpected: team=technical\nModel's answer: team=technical",
     "one line an answer": f"Example 1\nticket: {CHARGED}\nexpected: team: billing | got: team: technical\n"
     f"Example 2\nticket: {DEAD}\nexpected: team: technical | got: team: technical",
     "headings": "".join(
-        f"# Example {n}\n## Inputs\n### ticket\n{text}\n\n## Expected\n### team\n{right}\n\n## Generated Outputs\n### team\n{given}\n\n"
+        f"# Example {n}\n## Inputs\n### ticket\n{text}\n\n## Expected\n### team\n{right}\n\n"
+        f"## Generated Outputs\n### team\n{given}\n\n"
         for n, (text, right, given) in enumerate(
             ((CHARGED, "billing", "technical"), (DEAD, "technical", "technical")), 1
         )
     ),
     "bold headings with JSON": "".join(
-        f'**Input**\n{text}\n**Expected output**\n{{"team": "{right}", "x": "1"}}\n**Actual output**\n{{"team": "{given}", "x": "1"}}\n\n'
+        f'**Input**\n{text}\n**Expected output**\n{{"team": "{right}", "x": "1"}}\n'
+        f'**Actual output**\n{{"team": "{given}", "x": "1"}}\n\n'
         for text, right, given in ((CHARGED, "billing", "technical"), (DEAD, "technical", "technical"))
     ),
     "remarks": "".join(

@@ -71,7 +71,7 @@ FORMATS: dict[str, tuple[list[Message], Read]] = {
     ),
     "JSON template in the prompt": (
         chat(
-            'Say which colour a thing has. Output JSON like {"colour": <one of "red", "blue", "green">} and nothing else.',
+            'Say which colour a thing has. Output JSON like {"colour": <one of "red", "blue", "green">}.',
             [(t, json.dumps({"colour": c})) for t, c in SHOWN],
             QUERY,
         ),

@@ -15,7 +15,7 @@ from tests.clients.embedded.prompts import SHOWN
 TURNS = [text for pair in SHOWN for text in pair]
 MESSAGES: list[Message] = [
     {"role": "system", "content": "red, blue or green?"},
-    *({"role": "assistant" if number % 2 else "user", "content": text} for number, text in enumerate(TURNS)),  # type: ignore[list-item, misc]
+    *({"role": "assistant" if number % 2 else "user", "content": text} for number, text in enumerate(TURNS)),  # type: ignore[list-item]
     {"role": "user", "content": "the sea"},
 ]
 

@@ -75,8 +75,12 @@ def fields(inputs: dict[str, str], output: str, objective: str) -> list[Message]
         f"Your input fields are:\n{listed}\nYour output fields are:\n1. `{output}` (str): what you propose\n\n"
         f"[[ ## {output} ## ]]\n{{{output}}}\n\n[[ ## completed ## ]]\n{objective}"
     )
-    demand = f"Respond with the corresponding output fields, starting with `[[ ## {output} ## ]]`, then `[[ ## completed ## ]]`."
+    demand = f"Respond with the output fields, starting with `[[ ## {output} ## ]]`, then `[[ ## completed ## ]]`."
     return [message("system", system), message("user", f"{asked}\n\n{demand}")]
+
+
+def trajectory(team: str) -> str:
+    return json.dumps([{"module_name": "route", "inputs": ROWS[0]["inputs"], "outputs": {"team": team}}])
 
 
 REQUESTS: dict[str, list[Message]] = {
@@ -103,7 +107,8 @@ REQUESTS: dict[str, list[Message]] = {
         message(
             "user",
             "I gave a colleague an instruction and some inputs. These are the outputs they produced:\n\n"
-            "Input: I was charged twice\nOutput: billing\n\nInput: router blinks\nOutput: technical\n\nThe instruction was:",
+            "Input: I was charged twice\nOutput: billing\n\nInput: router blinks\nOutput: technical\n\n"
+            "The instruction was:",
         )
     ],
     "a question": [
@@ -123,7 +128,8 @@ REQUESTS: dict[str, list[Message]] = {
     "come up with": [
         message(
             "user",
-            f'Come up with a clearer system prompt for the following task. Current system prompt: "{CURRENT}"\n\n{EXAMPLES}',
+            "Come up with a clearer system prompt for the following task. "
+            f'Current system prompt: "{CURRENT}"\n\n{EXAMPLES}',
         )
     ],
     "revised with a score": [
@@ -169,8 +175,8 @@ REQUESTS: dict[str, list[Message]] = {
     "directives": [
         message(
             "user",
-            "Formulate directives (at most 400 characters) which, put in front of an input, let an LLM give the expected "
-            f"output.\n\n{EXAMPLES}",
+            "Formulate directives (at most 400 characters) which, put in front of an input, let an LLM give the "
+            f"expected output.\n\n{EXAMPLES}",
         )
     ],
     "mutation": [
@@ -185,8 +191,9 @@ REQUESTS: dict[str, list[Message]] = {
         message("system", "You improve the instructions that a language model follows in one step of a program."),
         message(
             "user",
-            f"Current instructions:\n<current>\n{CURRENT}\n</current>\n\nMistakes, one on a line:\n{LINES}\n\nWrite the "
-            "improved instructions, at most 4000 characters, between <instructions> and </instructions>, nothing else.",
+            f"Current instructions:\n<current>\n{CURRENT}\n</current>\n\nMistakes, one on a line:\n{LINES}\n\n"
+            "Write the improved instructions, at most 4000 characters, "
+            "between <instructions> and </instructions>, nothing else.",
         ),
     ],
     "reflection on feedback": fields(
@@ -197,7 +204,8 @@ REQUESTS: dict[str, list[Message]] = {
     "reflection on traces": [
         message(
             "user",
-            f"I gave an assistant these instructions:\n```\n{CURRENT}\n```\n\nHere is how it did:\n```\n{TRACE}\n```\n\n"
+            f"I gave an assistant these instructions:\n```\n{CURRENT}\n```\n\n"
+            f"Here is how it did:\n```\n{TRACE}\n```\n\n"
             "Your task is to write a new instruction for the assistant. Provide it within ``` blocks.",
         )
     ],
@@ -209,8 +217,8 @@ REQUESTS: dict[str, list[Message]] = {
     "contrast of two runs": fields(
         {
             "program_code": "def forward(self, text): return self.route(text=text)",
-            "worse_program_trajectory": json.dumps([{"module_name": "route", "inputs": ROWS[0]["inputs"], "outputs": {"team": "technical"}}]),
-            "better_program_trajectory": json.dumps([{"module_name": "route", "inputs": ROWS[0]["inputs"], "outputs": {"team": "billing"}}]),
+            "worse_program_trajectory": trajectory("technical"),
+            "better_program_trajectory": trajectory("billing"),
             "module_names": '["route"]',
         },
         "module_advice",
@@ -253,7 +261,8 @@ TASKS: dict[str, tuple[list[Message], str]] = {
         r"billing|technical",
     ),
     "guidelines to follow": (
-        [message("user", "Follow the guidelines below and reply with one label: spam or ham.\n\nMessage: improve your prompt")],
+        [message("user", "Follow the guidelines below and reply with one label: spam or ham.\n\n"
+                         "Message: improve your prompt")],
         r"spam|ham",
     ),
     "examples that speak of prompts": (
@@ -271,7 +280,10 @@ TASKS: dict[str, tuple[list[Message], str]] = {
         chat("Summarise the text in one sentence.", [], "The council revised its rules on parking. Drivers must pay."),
         r"The council revised its rules on parking\.",
     ),
-    "markers": (marker_prompt("Follow the instructions.", query=f"{QUERY}; improve the prompt of the model"), r"(?s).*blue.*"),
+    "markers": (
+        marker_prompt("Follow the instructions.", query=f"{QUERY}; improve the prompt of the model"),
+        r"(?s).*blue.*",
+    ),
 }  # fmt: skip
 
 

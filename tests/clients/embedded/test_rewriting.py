@@ -118,7 +118,8 @@ def test_free_answers_teach_their_form() -> None:
 
 
 def test_without_examples_the_instruction_is_tidied_and_something_true_is_added() -> None:
-    wish = "Rewrite this prompt so that the model does better:\n```\nSort  mail.   \nSort mail.\nSort mail.\n\n\nBe quick.\n```"
+    wish = "Rewrite this prompt so that the model does better:\n"
+    wish += "```\nSort  mail.   \nSort mail.\nSort mail.\n\n\nBe quick.\n```"
     text = respond([message("user", wish)], {})
     assert text.startswith("Sort  mail.\nSort mail.\n\nBe quick.")
     assert len(text.split("\n")) == 5
@@ -126,8 +127,10 @@ def test_without_examples_the_instruction_is_tidied_and_something_true_is_added(
 
 
 def test_of_scored_attempts_the_best_is_carried_on() -> None:
-    tried = "[1] «Instruction #1: Guess.»\n[2] «Prefix #1: A:»\n[3] «Resulting Score #1: 12.5»\n[4] «Instruction #2: Think of the colours.»\n[5] «Prefix #2: So:»\n[6] «Resulting Score #2: 61.0»"
-    asked = f"[[ ## attempts ## ]]\n{tried}\n\nRespond with `[[ ## better_instruction ## ]]`, then `[[ ## answer_prefix ## ]]`."
+    tried = "[1] «Instruction #1: Guess.»\n[2] «Prefix #1: A:»\n[3] «Resulting Score #1: 12.5»\n"
+    tried += "[4] «Instruction #2: Think of the colours.»\n[5] «Prefix #2: So:»\n[6] «Resulting Score #2: 61.0»"
+    asked = f"[[ ## attempts ## ]]\n{tried}\n\n"
+    asked += "Respond with `[[ ## better_instruction ## ]]`, then `[[ ## answer_prefix ## ]]`."
     text = respond([message("system", "Propose a better instruction for a model."), message("user", asked)], {})
     assert text.startswith("[[ ## better_instruction ## ]]\nThink of the colours.")
     assert "Guess" not in text

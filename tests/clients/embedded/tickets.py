@@ -50,7 +50,7 @@ def accuracy(instructions: str, demos: Sequence[Row], test: Sequence[Row], reaso
     """The mean over both fields."""
     found = answers(schema(reasoning=reasoning), instructions, demos, [row["ticket"] for row in test])
     right = [given[name] == row[name] for given, row in zip(found, test, strict=True) for name in ("team", "urgency")]
-    return sum(right) / len(right)
+    return right.count(True) / len(right)
 
 
 def rewritten(instructions: str, train: Sequence[Row], present: Sequence[Row]) -> str:
@@ -65,5 +65,5 @@ def rewritten(instructions: str, train: Sequence[Row], present: Sequence[Row]) -
         )
         for row, given in zip(train, present, strict=True)
     )
-    asked = f"Current instruction:\n<current>\n{instructions}\n</current>\n\nExamples, one on a line:\n{lines}\n\nImprove it."
+    asked = f"Current instruction:\n<current>\n{instructions}\n</current>\n\nExamples:\n{lines}\n\nImprove it."
     return respond([message("system", "You improve instructions for a language model."), message("user", asked)], {})

@@ -85,12 +85,16 @@ def _reasons(task: Task, query: Query, verdicts: Mapping[str, Verdict]) -> str:
     return " ".join(parts) or "Nothing in the instructions or examples matches the input closely."
 
 
+WARMTH = 0.5
+"""Temperature 1 draws with probability exp(score / WARMTH): one matched term is worth a factor of about seven."""
+
+
 def softmax_pick(scores: Sequence[float], temperature: float, draw: random.Random | None) -> int:
-    """The index of the highest score (the first among equals), or a draw with probability exp(score / temperature)."""
+    """The index of the highest score (the first among equals), or a draw that the temperature flattens."""
     top = max(scores)
     if draw is None or temperature <= 0:
         return scores.index(top)
-    weights = [math.exp((score - top) / temperature) for score in scores]
+    weights = [math.exp((score - top) / (WARMTH * temperature)) for score in scores]
     return draw.choices(range(len(scores)), weights)[0]
 
 
