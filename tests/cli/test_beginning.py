@@ -132,6 +132,21 @@ def test_rows_are_written_never_overwritten_and_resumed(dspex: Dspex, project: P
     assert len(list(read_rows(project / "rows.jsonl"))) == 8
 
 
+def test_files_of_rows_compare_without_a_model(dspex: Dspex, project: Path) -> None:
+    line = ("eval", "--limit", "40", "--metric", "exact:team")
+    assert dspex(*line, "--rows", "one.jsonl").code == 0
+    changed = load(project / "program.yaml").configured({"route.instructions": "Answer."})
+    save(changed, project / "worse.yaml")
+    assert dspex("eval", "worse.yaml", *line[1:], "--rows", "two.jsonl").code == 0
+    (project / "dspex.toml").unlink()
+    found = dspex("compare", "one.jsonl", "two.jsonl", "--json").data
+    assert found["n"] == 40
+    assert found["difference"] == pytest.approx(found["score_second"] - found["score_first"])
+    text = dspex("compare", "one.jsonl", "two.jsonl", "data.jsonl").out
+    assert "over 40 examples of both" in text
+    assert f"{len(found['improved'])} improved, {len(found['regressed'])} regressed" in text
+
+
 def test_run_prints_outputs_and_takes_json(dspex: Dspex, project: Path) -> None:
     outcome = dspex("run", "--input", "ticket=My parcel is lost")
     assert outcome.code == 0
