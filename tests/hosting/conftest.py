@@ -1,0 +1,73 @@
+"""One model server, one nursery of carriers and one prepared store for all tests of hosting."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import os
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from dspex.storage.opening import open_database
+from tests.hosting.durability import Bench, Uninterrupted
+from tests.hosting.nursery import nursing
+from tests.hosting.oracle import serving
+from tests.hosting.project import KEY, prepared
+
+_numbers = itertools.count()
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """A queued run in a store of its own."""
+
+    run: str
+    store: str
+    tag: str
+
+
+@pytest.fixture(scope="session")
+def bench(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
+    os.environ[KEY] = "tests:own"
+    with serving(tmp_path_factory.mktemp("oracle")) as oracle, nursing() as nursery:
+        yield Bench(oracle, nursery)
+    del os.environ[KEY]
+
+
+@pytest.fixture(scope="session")
+def template(bench: Bench, tmp_path_factory: pytest.TempPathFactory) -> Prepared:
+    """A store with a queued run; copies of it are equal to the last byte."""
+    store = str(tmp_path_factory.mktemp("template") / "dspex.db")
+
+    async def make() -> str:
+        database = await open_database(store)
+        try:
+            return (await prepared(database, store, bench.oracle.base_url)).id
+        finally:
+            await database.aclose()
+
+    return Prepared(asyncio.run(make()), store, "template")
+
+
+@pytest.fixture
+def copy(template: Prepared, tmp_path: Path) -> Prepared:
+    """A copy of the template for one test."""
+    return copied(template, tmp_path)
+
+
+def copied(template: Prepared, folder: Path) -> Prepared:
+    tag = f"t{next(_numbers)}"
+    store = folder / f"{tag}.db"
+    shutil.copy(template.store, store)
+    return Prepared(template.run, str(store), tag)
+
+
+@pytest.fixture(scope="session")
+def uninterrupted(bench: Bench, template: Prepared, tmp_path_factory: pytest.TempPathFactory) -> Uninterrupted:
+    """The run carried to its end at one go."""
+    given = copied(template, tmp_path_factory.mktemp("uninterrupted"))
+    return bench.uninterrupted(given.run, given.store, given.tag)

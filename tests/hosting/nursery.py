@@ -1,0 +1,119 @@
+"""Carriers of runs as processes that start in milliseconds: forked from one that has everything imported.
+
+What a child does is `dspex.hosting.carrier.main`, as `python -m dspex.hosting.carrier RUN` would.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import importlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import traceback
+from collections.abc import Generator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).parents[2]
+_LOADED = (
+    "aiohttp", "dspex.hosting.carrier", "dspex.hosting.hosts", "dspex.storage.postgres", "dspex.storage.sqlite",
+    "tests.hosting.project",
+)  # fmt: skip
+
+
+class Nursery:
+    """Starts carriers and waits for them."""
+
+    def __init__(self, process: subprocess.Popen[str]) -> None:
+        self._process = process
+        self._left: set[int] = set()
+
+    def start(self, run: str, store: str, log: Path, crash: str = "", **environment: str) -> int:
+        """A carrier of `run`; returns its process id, which is its process group as well."""
+        order = {"run": run, "store": store, "log": str(log), "crash": crash, "environment": environment}
+        pid = int(self._ask(order)["pid"])
+        self._left.add(pid)
+        return pid
+
+    def wait(self, pid: int) -> int:
+        """Its exit status, or minus the signal that killed it."""
+        status = int(self._ask({"wait": pid})["status"])
+        self._left.discard(pid)
+        return status
+
+    def close(self) -> None:
+        for pid in list(self._left):
+            os.kill(pid, signal.SIGKILL)
+            self.wait(pid)
+
+    def _ask(self, order: Mapping[str, Any]) -> dict[str, Any]:
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        self._process.stdin.write(json.dumps(order) + "\n")
+        self._process.stdin.flush()
+        answer: dict[str, Any] = json.loads(self._process.stdout.readline())
+        return answer
+
+
+@contextmanager
+def nursing() -> Generator[Nursery]:
+    """A nursery while the block runs."""
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT / "src"), str(ROOT)])}
+    with subprocess.Popen(
+        [sys.executable, "-m", "tests.hosting.nursery"],
+        cwd=ROOT, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+    ) as process:  # fmt: skip
+        nursery = Nursery(process)
+        try:
+            yield nursery
+        finally:
+            nursery.close()
+            process.terminate()
+
+
+def _main() -> None:
+    for name in _LOADED:
+        importlib.import_module(name)
+    for line in sys.stdin:
+        order = json.loads(line)
+        if "wait" in order:
+            _, status = os.waitpid(order["wait"], 0)
+            answer = {"status": os.waitstatus_to_exitcode(status)}
+        else:
+            pid = os.fork()
+            if pid == 0:
+                _carry(order)
+            answer = {"pid": pid}
+        print(json.dumps(answer), flush=True)
+
+
+def _carry(order: Mapping[str, Any]) -> None:
+    """The child: a process of its own in everything but its imports. Does not return."""
+    status = 99
+    try:
+        os.setsid()
+        log = os.open(order["log"], os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+        null = os.open(os.devnull, os.O_RDONLY)
+        for source, target in ((null, 0), (log, 1), (log, 2)):
+            os.dup2(source, target)
+        os.environ.update(order["environment"])
+        if order["crash"]:
+            from tests.hosting.crashing.points import install  # noqa: PLC0415
+
+            install(order["crash"])
+        from dspex.hosting.carrier import main  # noqa: PLC0415
+
+        status = asyncio.run(main(order["run"], order["store"]))
+    except BaseException:
+        traceback.print_exc()
+    finally:
+        sys.stderr.flush()
+        os._exit(status)
+
+
+if __name__ == "__main__":
+    _main()

@@ -1,0 +1,76 @@
+"""Every occurrence of every crash point, and many random instants: `python -m tests.hosting.soak [--instants 500]`."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import os
+import tempfile
+import time
+from pathlib import Path
+
+from dspex.storage.opening import open_database
+from tests.hosting.conftest import Prepared, copied
+from tests.hosting.crashing.points import POINTS
+from tests.hosting.durability import Bench, Uninterrupted, ended_by_kill, gone
+from tests.hosting.nursery import nursing
+from tests.hosting.oracle import serving
+from tests.hosting.project import KEY, prepared
+from tests.hosting.test_killed_anywhere import killed_and_carried_on
+
+
+def every_occurrence(bench: Bench, template: Prepared, folder: Path, whole: Uninterrupted) -> tuple[int, int]:
+    """Kill at each passage of each point until the run gets through; returns kills and repeated calls."""
+    kills = repeated = 0
+    for point in POINTS:
+        occurrence = 0
+        while True:
+            occurrence += 1
+            given = copied(template, folder)
+            pid = bench.carry(given.run, given.store, given.tag, "first", f"{point}:{occurrence}")
+            status = bench.nursery.wait(pid)
+            if status == 0:
+                break
+            assert ended_by_kill(status), bench.said(given.tag)
+            assert gone(pid)
+            repeated += bench.carried_on(given.run, given.store, given.tag, whole)
+            kills += 1
+            Path(given.store).unlink()
+        print(f"{point}: killed at each of its {occurrence - 1} passages", flush=True)
+    return kills, repeated
+
+
+def main() -> None:
+    """Run until something does not hold, which raises."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--instants", type=int, default=500)
+    instants: int = parser.parse_args().instants
+    os.environ[KEY] = "soak:own"
+    began = time.perf_counter()
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        with serving(folder) as oracle, nursing() as nursery:
+            bench = Bench(oracle, nursery)
+            template = asyncio.run(_template(folder, oracle.base_url))
+            given = copied(template, folder)
+            whole = bench.uninterrupted(given.run, given.store, given.tag)
+            repeated = sum(
+                killed_and_carried_on(bench, copied(template, folder), whole, 1000 + seed) for seed in range(instants)
+            )
+            print(f"killed at {instants} random instants, {repeated} calls repeated", flush=True)
+            kills, again = every_occurrence(bench, template, folder, whole)
+    took = time.perf_counter() - began
+    print(f"{kills + instants} kills, {repeated + again} calls repeated, nothing lost, in {took:.0f} s")
+
+
+async def _template(folder: Path, base_url: str) -> Prepared:
+    store = str(folder / "template.db")
+    database = await open_database(store)
+    try:
+        return Prepared((await prepared(database, store, base_url)).id, store, "template")
+    finally:
+        await database.aclose()
+
+
+if __name__ == "__main__":
+    main()
