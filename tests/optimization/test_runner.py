@@ -17,24 +17,30 @@ from dspex.errors import (
     AuthenticationError,
     BudgetExceededError,
     ConfigurationError,
+    LMError,
     MetricError,
     OutageError,
+    RequestError,
     ServerError,
     UnknownNameError,
     VariableError,
 )
+from dspex.evaluation.judge import Judge
 from dspex.evaluation.metrics import ExactMatch
 from dspex.kernel.ports import Event, Metric, Request, Runtime, Score
 from dspex.kernel.program import Program
-from dspex.kernel.signature import Example
+from dspex.kernel.signature import Example, Input, Output, Signature
 from dspex.kernel.state import State
 from dspex.kernel.variables import Choice, Demos, Float, Text
+from dspex.modules.flow import choose
+from dspex.modules.prediction import chain_of_thought, predict
 from dspex.optimization.ledger import MemoryLedger
 from dspex.optimization.ports import Evaluation, SearchOptions
 from dspex.optimization.result import OptimizationResult
 from dspex.optimization.runner import optimize
 from tests.optimization.simulators import (
     HINT,
+    Colour,
     answered,
     careless,
     cool,
@@ -329,6 +335,86 @@ def test_a_budget_that_cannot_pay_for_the_first_rung_says_so() -> None:
 def test_a_budget_without_any_limit_is_refused() -> None:
     with pytest.raises(ConfigurationError, match="no limit"):
         searched(program(instructions=Text()), hinted, budget=Budget())
+
+
+def test_a_judges_calls_come_out_of_the_same_budget() -> None:
+    def model(request: Request) -> str:
+        return "[[reason]]\nfine\n\n[[grade]]\n4\n\n[[end]]" if judges(request) else hinted(request)
+
+    def judges(request: Request) -> bool:
+        return "[[grade]]" in request.messages[-1]["content"]
+
+    counting, seen = counted(model)
+    judge = Judge("Say whether the label is right.")
+    result = searched(program(instructions=Text()), counting, 600, metric=judge)
+    assert result.usage.calls == len(seen) <= 600
+    assert sum(map(judges, seen)) > 200
+
+
+def test_a_program_of_two_steps_is_searched_in_both() -> None:
+    class Clue(Signature):
+        """Say which clue the text holds."""
+
+        text: str = Input()
+        clue: str = Output()
+
+    def model(request: Request) -> str:
+        if is_proposal(request):
+            return hinted(request)
+        if "[[clue]]" in request.messages[-1]["content"] and "[[label]]" not in request.messages[-1]["content"]:
+            return f"[[clue]]\nthe clue of {text_in(request)}\n\n[[end]]"
+        return hinted(request)
+
+    steps = (
+        predict(Clue, name="clue", instructions=Text(), demos=Demos(2)),
+        predict("clue -> label: Literal['red', 'green', 'blue']", name="label", instructions=Text(), demos=Demos(2)),
+    )
+    result = searched(Program(name="two", pipeline=steps), model, 3000)
+    assert result.improved
+    assert HINT in result.program.values["label.instructions"]
+    demos = [item.values["clue.demos"] for item in result.ledger.candidates.values() if item.values["clue.demos"]]
+    assert demos
+    assert all(shown["clue"] == f"the clue of {shown['text']}" for found in demos for shown in found)
+
+
+def test_the_choice_of_a_module_is_searched() -> None:
+    def model(request: Request) -> str:
+        reasons = "[[reasoning]]" in request.messages[-1]["content"]
+        text = text_in(request)
+        head = "[[reasoning]]\nlet me see\n\n" if reasons else ""
+        return head + answered(text, share(text) < (0.9 if reasons else 0.4))
+
+    step = choose(predict(Colour, temperature=Float(0, 1)), chain_of_thought(Colour), name="label")
+    result = searched(Program(name="c", pipeline=(step,)), model, 900, strategy="random")
+    assert result.improved
+    assert result.program.values == {"label.choice": "chain_of_thought"}
+
+
+def test_dollars_over_an_unknown_price_are_refused_before_the_first_call() -> None:
+    counting, seen = counted(hinted)
+    with pytest.raises(ConfigurationError, match="price of unheard/of"):
+        searched(program(instructions=Text(), model="unheard/of", max_tokens=9), counting, budget=Budget(usd=1))
+    assert seen == []
+
+
+@pytest.mark.parametrize(("failure", "raised"), [(ServerError, OutageError), (RequestError, RequestError)])
+def test_a_seed_program_that_cannot_be_evaluated_at_all_is_an_error(
+    failure: type[LMError], raised: type[Exception]
+) -> None:
+    def model(request: Request) -> str:
+        raise failure("the server says no")
+
+    with pytest.raises(raised, match="the server says no"):
+        searched(program(instructions=Text()), model)
+
+
+def test_a_finished_search_is_not_run_again() -> None:
+    ledger = MemoryLedger()
+    first = searched(program(instructions=Text()), hinted, 300, ledger=ledger)
+    counting, seen = counted(hinted)
+    again = searched(program(instructions=Text()), counting, 300, ledger=ledger)
+    assert seen == []
+    assert (again.program, again.verdict) == (first.program, first.verdict)
 
 
 def test_a_perfect_program_ends_the_search() -> None:

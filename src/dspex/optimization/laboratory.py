@@ -15,6 +15,7 @@ from dspex.errors import (
     InputError,
     MetricError,
     OutageError,
+    RequestError,
 )
 from dspex.evaluation.assessment import Assessment, assess
 from dspex.evaluation.scoring import as_metric
@@ -23,6 +24,8 @@ from dspex.optimization.interruption import Interruption
 from dspex.optimization.ports import Evaluation, Ledger, Pair, SearchOptions, Trace
 from dspex.optimization.problem import Problem
 
+_ALL = 4
+"""Where so many evaluations are all that is asked, and all fail, it is an outage."""
 _PASSING = frozenset({"rate_limit", "timeout", "connection", "server"})
 _FATAL = {
     "authentication": AuthenticationError,
@@ -49,7 +52,7 @@ class Laboratory:
         options: SearchOptions,
         interruption: Interruption | None = None,
     ) -> None:
-        self.problem, self.ledger, self.runtime, self.options = problem, ledger, runtime, options
+        self.problem, self.ledger, self.options = problem, ledger, options
         self._interruption = interruption or Interruption()
         self.round = 0
         """The round that evaluations are booked under."""
@@ -57,9 +60,17 @@ class Laboratory:
         """What requests to the proposer model have consumed since the last round was decided."""
         self.calls: list[str] = []
         """These requests, by their identity in the call store."""
-        self._metric = as_metric(problem.metric, runtime)
-        self._in_a_row = 0
+        self.failure: Exception | None = None
+        """The last one of infrastructure, for a search that cannot go on."""
+        self._in_a_row, self._again = 0, False
         self._outage = max(16, 2 * options.concurrency)
+
+        self.use(runtime)
+
+    def use(self, runtime: Runtime) -> None:
+        """Spend from this runtime's account from now on; a judge's calls, too."""
+        self.runtime = runtime
+        self._metric = as_metric(self.problem.metric, runtime)
 
     def decided(self) -> tuple[Usage, tuple[str, ...]]:
         """What deciding the round took, and its calls; counting starts anew."""
@@ -92,11 +103,15 @@ class Laboratory:
         Raises BudgetExceededError when the next call does not fit, after what was in flight is recorded.
         """
         todo = [pair for pair in dict.fromkeys(pairs) if not self.ledger.holds(pair)]
-        for _ in range(self.options.attempts):
+        asked = len(todo)
+        for attempt in range(self.options.attempts):
+            self._again = attempt > 0
             failed = await self._pass(todo)
             todo = [pair for pair, kind in failed.items() if kind in _PASSING]
             if not todo:
                 return
+        if len(todo) == asked >= _ALL and self.failure is not None:
+            raise self.failure
 
     async def _pass(self, todo: Sequence[Pair]) -> dict[Pair, str]:
         """The pairs that have no score after this, with what failed them."""
@@ -142,13 +157,15 @@ class Laboratory:
     def _judge_failure(self, assessment: Assessment) -> None:
         """Raise where going on makes no sense."""
         kind, text = assessment.error_kind or "", assessment.error or ""
+        self.failure = OutageError(text) if kind in _PASSING else _FATAL.get(kind, RequestError)(text)
         error: Exception | None = None
         if kind == "budget":
             error = BudgetExceededError(text)
         elif kind in _FATAL and (self.round == 0 or kind == "authentication"):
             error = _FATAL[kind](text)
         elif kind in _PASSING or kind == "outage":
-            self._in_a_row += 1
+            # Those that failed once may well fail again: of an outage only the others tell.
+            self._in_a_row += not self._again
             if self._in_a_row >= self._outage or kind == "outage":
                 error = OutageError(f"{self._in_a_row} evaluations in a row failed; the last: {text}")
         if error is not None:

@@ -335,7 +335,7 @@ class SearchOptions:
     concurrency: int = 16
     """Evaluations at once. Changes how long a search takes and nothing else."""
     width: int | None = None
-    """New candidates in a round; None: from the budget, 4 to 12."""
+    """New candidates in a round; None: from the budget, 2 to 12."""
     reserve: float = 0.18
     """At most this share of the budget is kept for the confirmation."""
     attempts: int = 3

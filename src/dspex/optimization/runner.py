@@ -11,7 +11,7 @@ from typing import Any
 from dspex.clients.budget import Budget
 from dspex.errors import BudgetExceededError
 from dspex.evaluation.scoring import as_metric
-from dspex.kernel.ports import NO_USAGE, Event, Metric, Runtime, Usage
+from dspex.kernel.ports import Event, Metric, Runtime, Usage
 from dspex.kernel.program import Program
 from dspex.kernel.signature import Example
 from dspex.optimization.confirmation import Gain, Verdict, confirmed
@@ -93,7 +93,7 @@ class Runner:
         """Search, confirm, and say what came of it."""
         began = time.perf_counter()
         await self._say("run.started", self.strategy.name, val=len(self.problem.val), confirm=len(self.problem.confirm))
-        stopped = await self._search() if not self._confirming() else "the search was over"
+        stopped = self.ledger.rounds[-1].memo["stopped"] if self._confirming() else await self._search()
         verdict, winner = await self._confirm(stopped)
         result = self._result(stopped, verdict, winner, time.perf_counter() - began)
         await self._say("run.finished", result.reason, improved=result.improved, score=result.score)
@@ -110,17 +110,8 @@ class Runner:
 
     async def _search(self) -> str:
         """Rounds until there is nothing left to try or to pay with; why it ended."""
-        problem = self.problem
-        if not self.ledger.rounds:
-            values = problem.completed(problem.program.values)
-            first = Candidate(problem.seed_id, values, "seed", (), "the program as it was given", 0)
-            pairs: tuple[Pair, ...] = tuple((first.id, item.id, 0) for item in problem.val[:MIN_VAL])
-            await self.ledger.commit(Round(0, pairs, (first,)))
         try:
-            if self.ledger.folded == 0:
-                await self._perform(self.ledger.rounds[0])
-            reserve = await self._reserve()
-            self._lab.runtime = self._purse.open(1 - reserve)
+            await self._begin()
             while True:
                 while self.ledger.folded < len(self.ledger.rounds):
                     await self._perform(self.ledger.rounds[self.ledger.folded])
@@ -138,6 +129,21 @@ class Runner:
             if not self._session.interruption.confirm():
                 raise
             return "stopped on request"
+
+    async def _begin(self) -> None:
+        """Round 0: the seed program on the first rung. It tells the price, and whether the program runs at all."""
+        problem = self.problem
+        if not self.ledger.rounds:
+            values = problem.completed(problem.program.values)
+            first = Candidate(problem.seed_id, values, "seed", (), "the program as it was given", 0)
+            pairs: tuple[Pair, ...] = tuple((first.id, item.id, 0) for item in problem.val[:MIN_VAL])
+            await self.ledger.commit(Round(0, pairs, (first,)))
+        if self.ledger.folded == 0:
+            await self._perform(self.ledger.rounds[0])
+        if not self.ledger.scores(problem.seed_id) and self._lab.failure is not None:
+            raise self._lab.failure
+        reserve = await self._reserve()
+        self._lab.use(self._purse.open(1 - reserve))
 
     async def _perform(self, round: Round) -> None:
         """Evaluate a committed round and fold it."""
@@ -159,7 +165,7 @@ class Runner:
 
     async def _confirm(self, stopped: str) -> tuple[Verdict | None, Candidate | None]:
         """The winner against the seed program on the confirm split, once."""
-        self._lab.runtime = self._purse.open(1.0)
+        self._lab.use(self._purse.open(1.0))
         if not self._confirming():
             finalists = self.strategy.finalists(self._view())
             if not finalists.best_first:
@@ -253,7 +259,7 @@ class Runner:
             usage=replace(
                 self._purse.spent, retries=self.ledger.usage.retries, cached_calls=self.ledger.usage.cached_calls
             ),
-            proposing=sum((item.usage for item in self.ledger.rounds), NO_USAGE),
+            proposing=sum((item.usage for item in self.ledger.rounds), self._lab.asked),
             seconds=seconds,
             rounds=len(self.ledger.rounds),
             evaluations=self.ledger.evaluated,
@@ -271,7 +277,10 @@ class Runner:
             return f"{'shipped' if verdict.ships else 'the seed program is kept'}: {verdict.reason}"
         if winner is not None:
             return "the seed program is kept: the budget left no room to confirm the winner"
-        return "the seed program is kept: no candidate was shown to be better on val"
+        best = max(tried(self._view()), key=lambda row: row.gain * row.n, default=None)
+        if best is None or best.gain <= 0:
+            return "the seed program is kept: no candidate was better on val"
+        return f"the seed program is kept: the best candidate's {best.gain:+.3f} on {best.n} val examples is not enough"
 
     def _remarks(self) -> list[str]:
         """What the scores say about the metric or the data."""

@@ -37,7 +37,7 @@ class Portfolio:
     name: str
     proposers: tuple[Proposer, ...]
     width: int | None = None
-    """New candidates in a round; None: from the budget, 4 to 12."""
+    """New candidates in a round; None: from the budget, 2 to 12."""
 
     def check(self, problem: Problem) -> None:
         if self._able(problem):
@@ -57,11 +57,12 @@ class Portfolio:
         memo["arms"] = self._records(search, memo["arms"], before, memo["race"])
         led = before and before["incumbent"] == memo["race"]["incumbent"]
         memo["stale"] = memo["stale"] + 1 if led else 0
-        fresh = await self._fresh(search, race, memo)
+        room = race.room(search, memo["race"])
+        fresh = await self._fresh(search, race, memo, room)
         draft = race.plan(search, memo["race"], [item.id for item in fresh])
         sent = {lane["candidate"] for lane in draft.memo["running"]}
-        memo["idle"] = 0 if sent else memo["idle"] + 1
-        if search.affordable < LADDER[0]:
+        memo["idle"] = 0 if sent or draft.pairs else memo["idle"] + 1
+        if search.affordable < LADDER[0] or (not room and memo["idle"]):
             return "the search's share of the budget is spent"
         if self._perfect(search, race, memo):
             return "the best candidate has full marks on val"
@@ -89,7 +90,7 @@ class Portfolio:
     def _opening(self, search: Search) -> dict[str, Any]:
         """Fixed for the run by what the budget pays for: new candidates a round, examples at the top."""
         size = len(search.problem.val)
-        wide = min(12, max(4, int(min(search.affordable, 1e6) // 250)))
+        wide = min(12, max(2, int(min(search.affordable, 1e6) // 200)))
         top = int(min(size, max(LADDER[0], search.affordable // 8)))
         return {
             "width": self.width or wide, "top": top, "race": None, "arms": {}, "stale": 0, "idle": 0,
@@ -106,8 +107,7 @@ class Portfolio:
                 record[1] += 1
         return found
 
-    async def _fresh(self, search: Search, race: Race, memo: Mapping[str, Any]) -> list[Candidate]:
-        room = race.room(search, memo["race"])
+    async def _fresh(self, search: Search, race: Race, memo: Mapping[str, Any], room: int) -> list[Candidate]:
         able = self._able(search.problem)
         parents = [search.ledger.candidates[item] for item in race.ranking(search)[:PARENTS]]
         found: dict[str, Candidate] = {}

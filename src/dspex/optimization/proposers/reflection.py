@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from random import Random
 from typing import TypeGuard
@@ -49,7 +49,10 @@ class Reflection:
     needs: frozenset[VariableKind] = frozenset({"text"})
 
     async def propose(self, turn: Turn) -> list[Proposal]:
-        tasks = [task for index in range(turn.count) if (task := await _task(turn, index)) is not None]
+        parents = [turn.parent() for _ in range(turn.count)]
+        failures = await _failures(turn.search, {item.id for item in parents})
+        made = [_task(turn, item, index, failures.get(item.id, [])) for index, item in enumerate(parents)]
+        tasks = [task for task in made if task is not None]
         answers = await asyncio.gather(*(_answer(turn.search, task) for task in tasks))
         found: list[Proposal] = []
         for task, answer in zip(tasks, answers, strict=True):
@@ -60,14 +63,12 @@ class Reflection:
         return found
 
 
-async def _task(turn: Turn, index: int) -> Task | None:
+def _task(turn: Turn, parent: Candidate, index: int, failures: Sequence[Evaluation]) -> Task | None:
     search, rng = turn.search, turn.rng
-    parent = turn.parent()
     wanted = holes(search.problem.program, parent.values, "text")
     if not wanted:
         return None
     hole = rng.choice(wanted)
-    failures = await _failures(search, parent)
     chosen = rng.sample(search.problem.train, min(SHOWN, len(search.problem.train)))
     shown = [item.values for item in labelled(hole.step, chosen)]
     if not failures and not shown:
@@ -78,11 +79,15 @@ async def _task(turn: Turn, index: int) -> Task | None:
     return Task(parent, hole, messages, index)
 
 
-async def _failures(search: Search, parent: Candidate) -> list[Evaluation]:
-    """Training examples on which the parent scores less than it could, worst first."""
-    rows = await search.lab.evaluate([(parent.id, example, 0) for example in search.minibatch(MINIBATCH)])
-    wrong = [row for row in rows if row.score is not None and row.score < 1]
-    return sorted(wrong, key=lambda row: (row.score or 0.0, row.example))[:FAILURES]
+async def _failures(search: Search, parents: Collection[str]) -> dict[str, list[Evaluation]]:
+    """For each parent, training examples on which it scores less than it could, worst first."""
+    batch = search.minibatch(MINIBATCH)
+    rows = await search.lab.evaluate([(parent, example, 0) for parent in sorted(parents) for example in batch])
+    found: dict[str, list[Evaluation]] = {}
+    for row in sorted(rows, key=lambda row: (row.score or 0.0, row.example)):
+        if row.score is not None and row.score < 1:
+            found.setdefault(row.candidate, []).append(row)
+    return {parent: wrong[:FAILURES] for parent, wrong in found.items()}
 
 
 async def _answer(search: Search, task: Task) -> str | None:

@@ -202,7 +202,8 @@ class Race:
         keys = search.problem.keys[: self.top]
         if any(scores.get(key, 1.0) < 1.0 for key in keys):
             return []
-        return [(incumbent, *key) for key in keys if key not in scores]
+        left = [(incumbent, *key) for key in keys if key not in scores]
+        return [pair for pair in left if not search.ledger.failures(pair)]
 
     def _mean(self, search: Search, candidate: str) -> float:
         scores = search.ledger.scores(candidate)
