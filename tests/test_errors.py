@@ -9,10 +9,11 @@ from dspex.errors import DspexError, LMError, UnknownNameError, suggestion
 from dspex.kernel.state import StepError
 
 
+PLACES = ("dspex.errors", "dspex.kernel.state")
+
+
 def tree(root: type[DspexError], depth: int = 0) -> list[tuple[int, str]]:
-    below = [
-        item for kind in root.__subclasses__() if kind.__module__.startswith("dspex.") for item in tree(kind, depth + 1)
-    ]
+    below = [item for kind in root.__subclasses__() if kind.__module__ in PLACES for item in tree(kind, depth + 1)]
     return [(depth, root.__name__), *below]
 
 
