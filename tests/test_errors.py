@@ -8,7 +8,6 @@ from dspex import errors
 from dspex.errors import DspexError, LMError, UnknownNameError, suggestion
 from dspex.kernel.state import StepError
 
-
 PLACES = ("dspex.errors", "dspex.kernel.state")
 
 
