@@ -10,6 +10,7 @@ import atexit
 import os
 import threading
 from collections.abc import Callable, Coroutine
+from concurrent.futures import Future
 from functools import wraps
 from typing import Any, ParamSpec, TypeVar
 
@@ -95,6 +96,11 @@ def wait(coroutine: Coroutine[Any, Any, T]) -> T:
         future.cancel()
         settled.wait(timeout=30)
         raise
+
+
+def submit(coroutine: Coroutine[Any, Any, T]) -> Future[T]:
+    """Start `coroutine` on the blocking loop and return at once; safe in a signal handler."""
+    return asyncio.run_coroutine_threadsafe(coroutine, _bridge.loop())
 
 
 def blocking(verb: Callable[P, Coroutine[Any, Any, T]]) -> Callable[P, T]:

@@ -47,6 +47,8 @@ class Run:
     result = _method(handle.Run.result)
     report = _method(handle.Run.report)
     events = _method(handle.Run.events)
+    failures = _method(handle.Run.failures)
+    evaluations = _method(handle.Run.evaluations)
     pause = _method(handle.Run.pause)
     resume = _method(handle.Run.resume)
     stop = _method(handle.Run.stop)

@@ -37,6 +37,9 @@ COMMANDS = {
     "eval": Entry("evaluating", "evaluate", "Measure a program on data; a gate for continuous integration."),
     "compare": Entry("comparing", "compare", "Compare two programs, or two files of rows, example by example."),
     "optimize": Entry("optimizing", "optimize", "Search for a better configuration of a program, within a budget."),
+    "runs": Entry("runs", "app", "Look at durable runs, and steer them: pause, resume, stop, fork."),
+    "programs": Entry("stored", "app", "Programs in the store: versions, labels, promotion, roll-back."),
+    "db": Entry("databases", "app", "The store itself: upgrade, check, backup, vacuum."),
     "show": Entry("programs", "show", "Show a program: its steps, its variables, its hash."),
     "diff": Entry("programs", "diff", "Show what differs between two programs."),
     "models": Entry("providers", "models", "List providers, whether their key is set, and prices."),
@@ -58,9 +61,13 @@ class _Lazy(TyperGroup):
         return name, found if name is None else _loaded(name), rest
 
 
-def _loaded(name: str) -> TyperCommand:
+def _loaded(name: str) -> TyperCommand | TyperGroup:
     entry = COMMANDS[name]
     function = getattr(import_module(f"dspex.cli.{entry.module}"), entry.function)
+    if isinstance(function, typer.Typer):
+        group = get_command(function)
+        assert isinstance(group, TyperGroup)
+        return group
     single = typer.Typer(add_completion=False, rich_markup_mode=None)
     single.command(name)(function)
     command = get_command(single)

@@ -9,11 +9,26 @@ from typing import Annotated, Any
 
 import typer
 
-from dspex.blocking import blocking
+from dspex.blocking import wait
+from dspex.cli.carrying import carried
 from dspex.cli.data import examples
 from dspex.cli.metrics import metric_for
 from dspex.cli.opening import opened
-from dspex.cli.options import Concurrency, Json, Judge, JudgeModel, Metric, Model, Program, Seed
+from dspex.cli.options import (
+    Calls,
+    Concurrency,
+    Json,
+    Judge,
+    JudgeModel,
+    Metric,
+    Model,
+    Program,
+    Seconds,
+    Seed,
+    Store,
+    Tokens,
+    Usd,
+)
 from dspex.cli.output import emit, marked, note, say
 from dspex.cli.project import Project
 from dspex.clients.budget import Budget
@@ -21,15 +36,13 @@ from dspex.configuration.files import save
 from dspex.errors import ConfigurationError
 from dspex.evaluation.dataset import Dataset
 from dspex.evaluation.scoring import as_metric
-from dspex.kernel.ports import Event
+from dspex.hosting import hosts
 from dspex.kernel.program import Program as ProgramData
-from dspex.optimization.ledger import MemoryLedger
 from dspex.optimization.ports import SearchOptions
 from dspex.optimization.problem import MIN_VAL
 from dspex.optimization.progress import ProgressLine
 from dspex.optimization.result import OptimizationResult
 from dspex.optimization.runner import DEFAULT_BUDGET
-from dspex.optimization.runner import optimize as search
 
 SHARES = (0.4, 0.35, 0.25)
 """Of one data file: what proposals learn from, what the race runs on, what confirms."""
@@ -82,16 +95,10 @@ def optimize(  # noqa: PLR0913 - the options of the command
     strategy: Annotated[
         str, typer.Option("--strategy", metavar="NAME", help="auto, bootstrap, random or reflection.")
     ] = "auto",
-    calls: Annotated[
-        int | None, typer.Option("--calls", min=1, help="Budget: calls of a model.", show_default=False)
-    ] = None,
-    usd: Annotated[float | None, typer.Option("--usd", min=0, help="Budget: dollars.", show_default=False)] = None,
-    tokens: Annotated[
-        int | None, typer.Option("--tokens", min=1, help="Budget: tokens, in and out.", show_default=False)
-    ] = None,
-    seconds: Annotated[
-        float | None, typer.Option("--seconds", min=0, help="Budget: seconds.", show_default=False)
-    ] = None,
+    calls: Calls = None,
+    usd: Usd = None,
+    tokens: Tokens = None,
+    seconds: Seconds = None,
     seed: Seed = 0,
     concurrency: Concurrency = None,
     out: Annotated[
@@ -99,69 +106,66 @@ def optimize(  # noqa: PLR0913 - the options of the command
         typer.Option("--out", "-o", metavar="FILE", help="Where to save the better program.", show_default=False),
     ] = None,
     force: Annotated[bool, typer.Option("--force", help="Overwrite the file of --out.")] = False,
+    detach: Annotated[
+        bool, typer.Option("--detach", help="Search in a supervised process of its own, and return at once.")
+    ] = False,
+    store: Store = None,
     json: Json = False,
 ) -> None:
-    """Search a program's variables for what scores best, within a budget, and keep it only if the gain is confirmed."""
-    project = Project.here({"model": model, "concurrency": concurrency})
-    source = project.program_path(program)
+    """Search a program's variables for what scores best, within a budget, and keep it only if the gain is confirmed.
+
+    The search is a durable run: it can be paused (Ctrl-C), killed and carried on; nothing is paid for twice.
+    """
+    project = Project.here({"model": model, "concurrency": concurrency, "store": store})
+    reference = project.reference(program)
     found = project.program(program)
     scorer = metric_for(project, metric, judge, judge_model)
     files = {"--train": train, "--val": val, "--confirm": confirm}
     splits = _splits(found, _paths(project, data, files), as_metric(scorer).columns, seed)
-    target = _target(source, out, force)
+    target = _target(None if reference is not None else project.program_path(program), out, force)
     budget = _budget(calls, usd, tokens, seconds)
     options = SearchOptions(proposer_model=proposer_model)
     if concurrency is not None:
         options = SearchOptions(proposer_model=proposer_model, concurrency=concurrency)
+    if detach and out is not None:
+        raise ConfigurationError("--out with --detach: the result stays with the run; `dspex runs export` writes it")
     _announce(found, splits, budget, strategy)
     with opened(project.resolved) as ready:
-        watched = Watched(MemoryLedger())
-        try:
-            result = blocking(search)(
-                found, splits.train, splits.val, scorer, ready,
+        prepared = wait(
+            hosts.prepare(
+                reference or found, splits.train, splits.val, scorer, ready,
                 strategy=strategy, budget=budget, confirm=splits.confirm, seed=seed, options=options,
-                ledger=watched.ledger, on_event=watched,
-            )  # fmt: skip
-        except KeyboardInterrupt:
-            watched.interrupted(project.resolved.settings.cache)
-            raise
-    if result.improved:
+                store=project.store,
+            )
+        )  # fmt: skip
+        try:
+            if detach:
+                wait(prepared.detached())
+                _tell_detached(prepared.run.id, json)
+                return
+            note(f"run {prepared.run.id}; Ctrl-C pauses it")
+            result = carried(prepared.run, prepared.live, ProgressLine())
+        finally:
+            wait(prepared.run.aclose())
+    if result.improved and target is not None:
         save(result.program, target)
     if json:
         emit(facts(result, target))
     else:
-        tell(result, source, target)
+        tell(result, project.place(program), target)
 
 
-class Watched:
-    """Shows a search as it goes, and knows what to say when it is broken off."""
-
-    def __init__(self, ledger: MemoryLedger) -> None:
-        self.ledger = ledger
-        self._line = ProgressLine()
-        self._last: Mapping[str, Any] = {}
-
-    def __call__(self, event: Event) -> None:
-        self._line(event)
-        if event.kind == "round.finished":
-            self._last = event.data
-
-    def interrupted(self, cache: str) -> None:
-        """Say where the search was, and what typing the command again would cost."""
-        last = self._last
-        note()
-        if last and last["best_score"] is not None:
-            note(
-                f"Stopped after {last['evaluations']:,} evaluations; best on val so far {last['best_score']:.3f}, "
-                "not confirmed, so nothing was saved."
-            )
-        if cache in ("memory", "none"):
-            note('With cache = ".dspex/calls.db" in dspex.toml, the same command would pay for nothing twice.')
-        else:
-            note(f"The answers so far are in {cache}: the same command carries on and pays for none of them again.")
+def _tell_detached(run: str, json: bool) -> None:
+    if json:
+        emit({"run": run, "state": "queued"})
+        return
+    say(f"run {run} goes on in a process of its own.")
+    say(f"  dspex runs watch {run}      see it live; Ctrl-C leaves it running")
+    say(f"  dspex runs pause {run}      and later: dspex runs resume {run}")
+    say(f"  dspex runs export {run} --out better.yaml     what it has found")
 
 
-def facts(result: OptimizationResult, target: Path) -> dict[str, Any]:
+def facts(result: OptimizationResult, target: Path | None) -> dict[str, Any]:
     """The result as JSON, with scores on the confirm split and the file it was saved to."""
     verdict = result.verdict
     return {
@@ -171,19 +175,23 @@ def facts(result: OptimizationResult, target: Path) -> dict[str, Any]:
         "calls": result.usage.calls,
         "retries": result.usage.retries,
         "usd": result.usage.usd,
-        "out": str(target) if result.improved else None,
+        "out": str(target) if result.improved and target is not None else None,
     }
 
 
-def tell(result: OptimizationResult, source: Path, target: Path) -> None:
+def tell(result: OptimizationResult, source: str, target: Path | None) -> None:
     """The report, and what to type next."""
     say(marked(result.report()))
-    if result.improved:
-        say(f"saved: {target}")
-        say(f"next:  dspex diff {source} {target}")
-        say(f"       dspex compare {source} {target} FILE     with data that this search has not seen")
-    else:
-        say("Nothing was saved: the program stays as it is. More budget, or more examples, may show a gain.")
+    if not result.improved:
+        say("Nothing was saved: the program stays as it is. More budget, or more examples, may show a gain:")
+        say(f"       dspex runs fork {result.run} --calls N     goes on from here, and pays for nothing again")
+        return
+    if target is None:
+        say(f"kept in the store: dspex runs show {result.run}, dspex programs history {source.partition('@')[0]}")
+        return
+    say(f"saved: {target}")
+    say(f"next:  dspex diff {source} {target}")
+    say(f"       dspex compare {source} {target} FILE     with data that this search has not seen")
 
 
 def _paths(project: Project, data: Path | None, files: Mapping[str, Path | None]) -> Mapping[str, Path]:
@@ -214,14 +222,16 @@ def _few(data: Dataset, name: str) -> bool:
     return all(isinstance(item, str | bool | int) for item in seen) and len({str(item) for item in seen}) <= 12
 
 
-def _target(source: Path, out: Path | None, force: bool) -> Path:
-    """Where to save: what --out names, or a free name beside the program."""
+def _target(source: Path | None, out: Path | None, force: bool) -> Path | None:
+    """Where to save: what --out names, or a free name beside the program's file; None: the store has it."""
     if out is not None:
         if out.suffix.lower() not in (".json", ".yaml", ".yml"):
             raise ConfigurationError(f"--out {out}: a program file ends in .json, .yaml or .yml")
         if out.exists() and not force:
             raise ConfigurationError(f"--out {out}: this file is there already; name another, or give --force")
         return out
+    if source is None:
+        return None
     names = [f"{source.stem}-optimized{'' if n == 1 else f'-{n}'}{source.suffix}" for n in range(1, 1000)]
     return next(path for name in names if not (path := source.with_name(name)).exists())
 

@@ -36,7 +36,26 @@ Concurrency = Annotated[
     typer.Option("--concurrency", min=1, help="Examples, and requests on the wire, at a time.", show_default=False),
 ]
 Seed = Annotated[int, typer.Option("--seed", help="Seed of every random choice.")]
-Program = Annotated[Path | None, typer.Argument(metavar="PROGRAM", help="A program file.", show_default=False)]
+Program = Annotated[
+    Path | None,
+    typer.Argument(
+        metavar="PROGRAM", help="A program file, or a stored program: name, name@label, name@3.", show_default=False
+    ),
+]
+Store = Annotated[
+    str | None,
+    typer.Option(
+        "--store",
+        metavar="STORE",
+        help="Where runs and programs are: a file or a PostgreSQL URL (DSPEX_STORE).",
+        show_default="./.dspex/dspex.db",
+    ),
+]
+RunId = Annotated[str, typer.Argument(metavar="RUN", help="A run's id, or the beginning of it.")]
+Calls = Annotated[int | None, typer.Option("--calls", min=1, help="Budget: calls of a model.", show_default=False)]
+Usd = Annotated[float | None, typer.Option("--usd", min=0, help="Budget: dollars.", show_default=False)]
+Tokens = Annotated[int | None, typer.Option("--tokens", min=1, help="Budget: tokens, in and out.", show_default=False)]
+Seconds = Annotated[float | None, typer.Option("--seconds", min=0, help="Budget: seconds.", show_default=False)]
 Data = Annotated[
     Path | None, typer.Argument(metavar="DATA", help="A data file: JSONL, CSV or Parquet.", show_default=False)
 ]

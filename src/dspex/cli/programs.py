@@ -29,15 +29,16 @@ def show(
         say(jsonlib.dumps(program_json_schema(), indent=None if json else 2, ensure_ascii=False))
         return
     project = Project.here()
-    path = project.program_path(program)
+    place = project.place(program)
     found = project.program(program)
     if json:
-        emit(_facts(found, path))
+        emit(facts(found, place))
     else:
-        _print(found, path)
+        describe(found, place)
 
 
-def _facts(program: ProgramData, path: Path) -> dict[str, Any]:
+def facts(program: ProgramData, place: str) -> dict[str, Any]:
+    """A program as JSON, with the space derived from it."""
     values = program.values
     variables = [
         {
@@ -53,7 +54,7 @@ def _facts(program: ProgramData, path: Path) -> dict[str, Any]:
     return {
         "name": program.name,
         "description": program.description,
-        "file": str(path),
+        "file": place,
         "hash": program.hash,
         "inputs": [item.model_dump(mode="json") for item in program.inputs],
         "outputs": [item.model_dump(mode="json") for item in program.outputs],
@@ -64,8 +65,9 @@ def _facts(program: ProgramData, path: Path) -> dict[str, Any]:
     }
 
 
-def _print(program: ProgramData, path: Path) -> None:
-    say(f"{paint(program.name, 'bold')}  {path}  {paint(program.hash[:12], 'dim')}")
+def describe(program: ProgramData, place: str) -> None:
+    """A program for people."""
+    say(f"{paint(program.name, 'bold')}  {place}  {paint(program.hash[:12], 'dim')}")
     if program.description:
         say(f"  {program.description}")
     say(f"  takes  {description.fields(program.inputs)}")
@@ -104,12 +106,17 @@ def diff(
 ) -> None:
     """Show what differs between two programs, path by path; texts word by word."""
     project = Project.here()
-    old, new = project.program(before), project.program(after)
+    tell_difference((str(before), project.program(before)), (str(after), project.program(after)), json)
+
+
+def tell_difference(before: tuple[str, ProgramData], after: tuple[str, ProgramData], json: bool) -> None:
+    """What differs between two programs, each with where it came from."""
+    (old_place, old), (new_place, new) = before, after
     changes = differences(old, new)
     if json:
         emit({
-            "before": {"file": str(before), "hash": old.hash},
-            "after": {"file": str(after), "hash": new.hash},
+            "before": {"file": old_place, "hash": old.hash},
+            "after": {"file": new_place, "hash": new.hash},
             "changes": [
                 {"path": item.path, "kind": item.kind, "before": item.before, "after": item.after} for item in changes
             ],

@@ -7,10 +7,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from dspex.blocking import blocking
 from dspex.configuration.files import load
 from dspex.configuration.settings import FILE_NAME, Resolved, resolve
 from dspex.errors import ConfigurationError, DataError, ProgramError, suggestion
+from dspex.hosting import stores
+from dspex.hosting.stores import REFERENCE, store_of
 from dspex.kernel.program import Program
+
+stored_program = blocking(stores.stored_program)
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,9 +41,26 @@ class Project:
             )
         return _present(path, ProgramError, "program file", (".json", ".yaml", ".yml"))
 
+    @property
+    def store(self) -> str:
+        """Where its runs and stored programs are."""
+        return store_of(self.resolved.settings.store)
+
+    def reference(self, given: Path | None) -> str | None:
+        """The stored program that is meant, as `name` or `name@version`; None: a file is meant."""
+        text = self.resolved.settings.project.program if given is None else str(given)
+        if text is None or not REFERENCE.fullmatch(text) or (self.folder / text).exists() or Path(text).exists():
+            return None
+        return text if "@" in text or "://" in self.store or Path(self.store).exists() else None
+
     def program(self, given: Path | None) -> Program:
-        """The program. Raises ProgramError saying what is wrong with its file."""
-        return load(self.program_path(given))
+        """The program, from its file or out of the store. Raises ProgramError, or UnknownNameError for a stored one."""
+        reference = self.reference(given)
+        return load(self.program_path(given)) if reference is None else stored_program(reference, self.store)
+
+    def place(self, given: Path | None) -> str:
+        """Where the program is, for people: its file, or its reference."""
+        return self.reference(given) or str(self.program_path(given))
 
     def data_path(self, given: Path | None) -> Path:
         """The data's file. Raises ConfigurationError where none is named, DataError where there is none."""

@@ -12,7 +12,7 @@ import typer
 
 from dspex.blocking import run as run_program
 from dspex.cli.opening import opened
-from dspex.cli.options import Json, Model, Program
+from dspex.cli.options import Json, Model, Program, Store
 from dspex.cli.output import emit, note, say, spent
 from dspex.cli.project import Project
 from dspex.errors import InputError, UnknownNameError
@@ -39,10 +39,11 @@ def run(  # noqa: PLR0913 - the options of the command
     ] = [],  # noqa: B006
     model: Model = None,
     history: Annotated[bool, typer.Option("--history", help="Show every message to and from the model.")] = False,
+    store: Store = None,
     json: Json = False,
 ) -> None:
     """Run a program once and print its outputs."""
-    project = Project.here({"model": model})
+    project = Project.here({"model": model, "store": store})
     found = project.program(program)
     given = {**_object(json_input), **_named(inputs, {item.name: item for item in found.inputs})}
     overrides = {path: _value(text) for path, text in _pairs(settings, "--set")}

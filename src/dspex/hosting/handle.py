@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import signal
 import time
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -15,21 +18,24 @@ from dspex.clients.budget import Budget
 from dspex.errors import ConfigurationError
 from dspex.hosting.forking import fork
 from dspex.hosting.launching import launch
-from dspex.hosting.liveness import alive, orphaned, stalled
+from dspex.hosting.liveness import Owner, alive, lock_of, orphaned, stalled
 from dspex.hosting.references import OnlyInMemoryError
 from dspex.hosting.specification import RunSpec
 from dspex.kernel.ports import JSON
 from dspex.kernel.program import Program
+from dspex.optimization.ports import Evaluation
 from dspex.storage import runs
 from dspex.storage.database import Database
-from dspex.storage.runs import CommandKind, RunRow, RunState
+from dspex.storage.ledgers import rows_of
+from dspex.storage.runs import RESTING, CommandKind, RunRow, RunState
 from dspex.storage.statements import unpacked
-from dspex.storage.tables import candidates, events
+from dspex.storage.tables import candidates, events, failures
 
 _EVERY = 0.1
+REACTION_SECONDS = 5.0
+"""What a process has to end a run at once before the run is taken from it."""
 _PATIENCE = 100
 """Looks at a run that nothing carries before it is taken for abandoned: its process may be starting."""
-RESTING: frozenset[RunState] = frozenset({"paused", "stopped", "completed", "failed", "crashed"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +66,13 @@ class RunStatus:
     seconds: float
     budget: Budget
     strategy: str
+    seed: int
     program: str | None
+    parent: str | None
+    """The run it was forked from."""
+    round: str | None
+    hypothesis: str | None
+    """Why the leading candidate was made."""
     created: float
     started: float | None
     finished: float | None
@@ -73,6 +85,17 @@ class RunEvent:
     sequence: int
     kind: str
     data: dict[str, JSON]
+    created: float
+
+
+@dataclass(frozen=True, slots=True)
+class RunFailure:
+    """An attempt that infrastructure failed: it says nothing of the candidate."""
+
+    candidate: str
+    example: str
+    round: int
+    error: str
     created: float
 
 
@@ -95,8 +118,9 @@ class Run:
             unknown_calls=found["unknown_calls"], evaluations=found["evaluations"],
             candidates=int(row.progress.get("candidates") or 0), rounds=found["rounds"], restarts=row.restarts,
             seconds=float(row.progress.get("seconds") or 0.0), budget=Budget.model_validate(row.budget),
-            strategy=row.strategy, program=row.program, created=row.created, started=row.started,
-            finished=row.finished,
+            strategy=row.strategy, seed=row.seed, program=row.program, parent=row.parent,
+            round=row.progress.get("round"), hypothesis=row.progress.get("hypothesis"),
+            created=row.created, started=row.started, finished=row.finished,
         )  # fmt: skip
 
     async def best(self) -> Program:
@@ -123,6 +147,20 @@ class Run:
         rows = await self.database.read(lambda c: c.execute(query).all())
         return [RunEvent(row.sequence, row.kind, unpacked(row.data), row.created) for row in rows]
 
+    async def failures(self, limit: int = 5) -> list[RunFailure]:
+        """The last attempts that infrastructure failed, newest first."""
+        query = select(failures).where(failures.c.run == self.id).order_by(failures.c.id.desc()).limit(limit)
+        rows = await self.database.read(lambda c: c.execute(query).all())
+        return [
+            RunFailure(row.candidate, row.example, row.round, str(unpacked(row.data)[0][2]), row.created)
+            for row in rows
+        ]
+
+    async def evaluations(self) -> list[Evaluation]:
+        """Every scored row so far, whether its round is finished or not."""
+        _, _, found = await self.database.read(lambda c: rows_of(c, self.id))
+        return [item for item in found if item.score is not None]
+
     async def follow(self, after: int = 0, every: float = 0.25) -> AsyncIterator[RunEvent]:
         """Events as they come, until the run rests."""
         while True:
@@ -145,7 +183,7 @@ class Run:
             raise ConfigurationError(f"run {self.id} is {row.state}; fork it to go on from there")
         if row.state in ("pausing", "stopping") and alive(self.database.location, row, time.time()):
             raise ConfigurationError(f"run {self.id} is {row.state}; wait for it, then resume it")
-        if alive(self.database.location, row, time.time()):
+        if row.state not in RESTING and alive(self.database.location, row, time.time()):
             return
         if reasons := RunSpec.model_validate(row.spec).live:
             raise OnlyInMemoryError(f"run {self.id} cannot have a process of its own: {'; '.join(reasons)}")
@@ -184,8 +222,37 @@ class Run:
         await self._ask("pause", "pausing", "paused")
 
     async def stop(self, *, now: bool = False) -> None:
-        """Ask it to end: to confirm the best it has, or with `now` to drop what is in flight and end at once."""
-        await self._ask("stop-now" if now else "stop", "stopping", "stopped")
+        """Ask it to end: to confirm the best it has, or with `now` to drop what is in flight and end at once.
+
+        With `now` it has ended when this returns. A process that does not react within some seconds loses the run, and
+        is killed where it is on this machine and there for the run alone.
+        """
+        if not now:
+            await self._ask("stop", "stopping", "stopped")
+            return
+        stuck = (await self.status()).stalled
+        deadline = time.monotonic() + (0.0 if stuck else REACTION_SECONDS)
+        # A process that was stopped within a transaction holds up every write: this one then waits until it is killed.
+        asking = asyncio.ensure_future(self._ask("stop-now", "stopping", "stopped"))
+        while not (asking.done() and (await self.status()).state in RESTING):
+            if time.monotonic() >= deadline:
+                await self._end()
+                break
+            await asyncio.sleep(_EVERY)
+        await asking
+
+    async def _end(self) -> None:
+        """Take the run from a process that does not react; fenced, nothing that it still does has an effect.
+
+        It is killed only where the lock that it holds is signed by the very owner in the run's row, on this machine.
+        """
+        row = await self.database.read(lambda c: runs.find(c, self.id))
+        lock = lock_of(self.database.location, self.id)
+        signed = None if lock is None else lock.signature()
+        if signed is not None and signed == Owner.read(row.owner) and signed.host == Owner.here().host:
+            with suppress(ProcessLookupError):
+                os.kill(signed.pid, signal.SIGKILL)
+        await self.database.write(partial(_seized, id=self.id))
 
     async def raise_budget(
         self,
@@ -224,15 +291,27 @@ class Run:
         return found
 
     async def _ask(self, kind: CommandKind, moving: RunState, rest: RunState) -> None:
-        row = await self.database.read(lambda c: runs.find(c, self.id))
-        if row.state in runs.FINISHED or (row.state == rest):
-            return
-        if not alive(self.database.location, row, time.time()):
-            await self.database.write(lambda c: _rest(c, self.id, rest))
-            return
-        if row.state == "running" or (row.state == "pausing" and moving == "stopping"):
-            await self.database.write(lambda c: runs.move(c, self.id, moving, "on request"))
-        await self.database.write(lambda c: runs.tell(c, self.id, kind))
+        def work(connection: Connection) -> None:
+            row = runs.find(connection, self.id)
+            if row.state in runs.FINISHED or row.state == rest or (row.state == "stopping" and rest == "paused"):
+                return
+            if not alive(self.database.location, row, time.time()):
+                _rest(connection, self.id, rest)
+                return
+            if row.state == "running" or (row.state == "pausing" and moving == "stopping"):
+                runs.move(connection, self.id, moving, "on request")
+            runs.tell(connection, self.id, kind)
+
+        await self.database.write(work)
+
+
+def _seized(connection: Connection, id: str) -> None:
+    """End the run and fence whoever carries it."""
+    runs.hold(connection, id)
+    row = runs.find(connection, id)
+    if row.state not in runs.FINISHED:
+        runs.claim(connection, id, row.owner, None)
+        runs.move(connection, id, "stopped", "at once, on request; its process did not react")
 
 
 def _rest(connection: Connection, id: str, rest: RunState) -> None:

@@ -96,6 +96,14 @@ class Prepared:
     run: Run
     live: Live
 
+    async def detached(self) -> None:
+        """Give the run a process of its own. Where it cannot have one, no run is left behind and the reason raised."""
+        try:
+            await ProcessHost().carry(self.run)
+        except BaseException:
+            await self.run.database.write(partial(runs.discard, id=self.run.id))
+            raise
+
 
 async def prepare(
     program: Program | str,
@@ -170,9 +178,8 @@ async def start(
     """
     prepared = await prepare(program, train, val, metric, runtime, **how)
     try:
-        await ProcessHost().carry(prepared.run)
+        await prepared.detached()
     except BaseException:
-        await prepared.run.database.write(partial(runs.discard, id=prepared.run.id))
         await prepared.run.aclose()
         raise
     return prepared.run

@@ -59,7 +59,7 @@ def refer(value: Callable[..., Any], what: str) -> Reference:
             f"{what} {name!r} was typed into this session, not written in a file; "
             "put it in a module, or run the optimization here"
         )
-    if module == "__main__" or importlib.util.find_spec(module.split(".", 1)[0]) is None or _by_file(module):
+    if module == "__main__" or not _importable(module):
         return Reference(file=str(file), name=name)
     return Reference(module=module, name=name, folder=_folder_of(module, file))
 
@@ -131,12 +131,10 @@ def _file_of(module: str) -> Path | None:
     return path if path is not None and path.exists() else None
 
 
-def _by_file(module: str) -> bool:
-    """Whether the module was loaded from a path, under a name that no import finds."""
-    try:
-        return importlib.util.find_spec(module) is None
-    except (ValueError, ModuleNotFoundError):
-        return True
+def _importable(module: str) -> bool:
+    """Whether an import finds the module by its name. One loaded from a path may have a name that no import finds."""
+    top = module.partition(".")[0]
+    return any(finder.find_spec(top, None) is not None for finder in sys.meta_path)
 
 
 def _folder_of(module: str, file: Path) -> str:

@@ -19,6 +19,8 @@ RunState = Literal["queued", "running", "pausing", "paused", "stopping", "stoppe
 STATES: tuple[RunState, ...] = get_args(RunState)
 FINISHED: frozenset[RunState] = frozenset({"stopped", "completed"})
 """Ends; to go on from one, fork it."""
+RESTING: frozenset[RunState] = FINISHED | {"paused", "failed", "crashed"}
+"""Nothing carries it, and nothing is to."""
 MOVES: Mapping[RunState, frozenset[RunState]] = {
     "queued": frozenset({"running", "paused", "stopped", "failed", "crashed"}),
     "running": frozenset({"pausing", "paused", "stopping", "stopped", "completed", "failed", "crashed"}),
@@ -123,6 +125,22 @@ def move(connection: Connection, id: str, to: RunState, reason: str = "", **valu
     connection.execute(runs.update().where(runs.c.id == id).values(state=to, reason=reason, **values))
     note(connection, id, f"run.{to}", {"from": had, "reason": reason})
     return had
+
+
+def hold(connection: Connection, id: str) -> None:
+    """Keep others from changing the run's row until this transaction ends."""
+    connection.execute(select(runs.c.id).where(runs.c.id == id).with_for_update())
+
+
+def let_go(connection: Connection, id: str) -> None:
+    """End the owner's lease: it carries the run no longer."""
+    connection.execute(runs.update().where(runs.c.id == id).values(lease_until=None))
+
+
+def overtaken(connection: Connection, id: str) -> None:
+    """Commands that an earlier owner did not get to, and that a resumption has made void."""
+    old = (commands.c.run == id, commands.c.handled.is_(None), commands.c.kind != "raise")
+    connection.execute(commands.update().where(*old).values(handled=time.time(), outcome="overtaken: it was resumed"))
 
 
 def claim(connection: Connection, id: str, owner: str, lease_seconds: float | None) -> int:

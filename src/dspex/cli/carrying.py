@@ -1,0 +1,65 @@
+"""Carrying a run in the foreground: the first Ctrl-C pauses it, and what ends it says how to come back."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
+from types import FrameType
+
+import typer
+
+from dspex.blocking import submit, wait
+from dspex.cli.exits import INTERRUPTED, PROVIDER
+from dspex.cli.output import note
+from dspex.errors import OutageError
+from dspex.hosting.building import Live
+from dspex.hosting.conducting import PausedError, conduct
+from dspex.hosting.handle import Run
+from dspex.kernel.ports import Event
+from dspex.optimization.result import OptimizationResult
+
+_PAUSING = b"\npausing: waiting for the calls in flight to end; Ctrl-C again drops them\n"
+
+
+def carried(run: Run, live: Live, on_event: Callable[[Event], None]) -> OptimizationResult:
+    """Carry the run to its end. Where it pauses before, says how to come back and raises typer.Exit."""
+    try:
+        with _pausing(run):
+            return wait(conduct(run.database, run.store, run.id, live=live, on_event=on_event))
+    except PausedError as error:
+        note()
+        note(f"{error}.")
+        back(run.id)
+        raise typer.Exit(PROVIDER if isinstance(error.__cause__, OutageError) else INTERRUPTED) from None
+    except KeyboardInterrupt:
+        note(f"run {run.id} is paused; what was in flight is dropped and may be paid again.")
+        back(run.id)
+        raise
+
+
+def back(run: str) -> None:
+    """How to come back to a run."""
+    note(f"Carry it on: dspex runs resume {run}     look at it: dspex runs show {run}")
+
+
+@contextmanager
+def _pausing(run: Run) -> Generator[None]:
+    """While inside, the first Ctrl-C asks the run to pause; the second is an interrupt."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.getsignal(signal.SIGINT)
+
+    def ask(_number: int, _frame: FrameType | None) -> None:
+        signal.signal(signal.SIGINT, before)
+        os.write(2, _PAUSING)
+        submit(run.pause())
+
+    signal.signal(signal.SIGINT, ask)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)

@@ -1,0 +1,79 @@
+"""`dspex db`: the store itself."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from dspex.blocking import wait
+from dspex.cli.exits import GATE
+from dspex.cli.nouns import noun
+from dspex.cli.options import Json, Store
+from dspex.cli.output import counted, emit, say
+from dspex.cli.storing import reading, store_named
+from dspex.hosting.stores import opened
+from dspex.storage import upkeep
+from dspex.storage.database import Location
+from dspex.storage.tables import SCHEMA_VERSION
+
+app = noun("The store that runs and programs are in.")
+
+
+@app.command()
+def upgrade(store: Store = None, json: Json = False) -> None:
+    """Bring the store to the schema of this DSPEx, or make it. Opening a store does so too."""
+    location = _location(store, create=True)
+    if json:
+        emit({"store": location.url, "schema": SCHEMA_VERSION})
+    else:
+        say(f"{location.url}: schema {SCHEMA_VERSION}, up to date")
+
+
+@app.command()
+def check(store: Store = None, json: Json = False) -> None:
+    """Read the whole store and say whether it is sound; exit code 1 where it is not."""
+    found = reading(store, upkeep.check)
+    if json:
+        emit({"schema": found.schema, "problems": list(found.problems), "rows": found.rows})
+    else:
+        for problem in found.problems:
+            say(problem)
+        held = ", ".join(f"{number:,} {name}" for name, number in found.rows.items() if number and name != "store")
+        say(f"{'sound' if not found.problems else 'NOT sound'}: schema {found.schema}; {held or 'empty'}")
+    if found.problems:
+        raise typer.Exit(GATE)
+
+
+@app.command()
+def backup(
+    to: Annotated[Path, typer.Argument(metavar="FILE", help="Where the copy goes.")],
+    store: Store = None,
+    json: Json = False,
+) -> None:
+    """Copy an embedded store to a file, also while runs write to it."""
+    size = upkeep.backup(_location(store), to)
+    if json:
+        emit({"file": str(to), "bytes": size})
+    else:
+        say(f"wrote {to}, {counted(size, 'byte')}; name it with --store to look into it")
+
+
+@app.command()
+def vacuum(store: Store = None, json: Json = False) -> None:
+    """Give the unused space of an embedded store back."""
+    before, after = upkeep.vacuum(_location(store))
+    if json:
+        emit({"before": before, "after": after})
+    else:
+        say(f"{before:,} -> {after:,} bytes")
+
+
+def _location(store: str | None, *, create: bool = False) -> Location:
+    async def look() -> Location:
+        database = await opened(store_named(store), create=create)
+        await database.aclose()
+        return database.location
+
+    return wait(look())

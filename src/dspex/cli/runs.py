@@ -1,0 +1,323 @@
+"""`dspex runs`: look at durable runs and steer them, wherever they are carried."""
+
+from __future__ import annotations
+
+import json as jsonlib
+from collections.abc import Generator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from dspex.cli.carrying import back, carried
+from dspex.cli.exits import GATE, INTERRUPTED
+from dspex.cli.nouns import noun
+from dspex.cli.options import Calls, Json, RunId, Seconds, Store, Tokens, Usd
+from dspex.cli.output import columns, counted, emit, marked, note, paint, say
+from dspex.cli.storing import reading, store_named
+from dspex.cli.watching import Watch, figures, when
+from dspex.clients.budget import Budget
+from dspex.configuration.files import save
+from dspex.durable import Run, attach
+from dspex.hosting.building import Live
+from dspex.hosting.handle import RunStatus
+from dspex.hosting.launching import log_of
+from dspex.hosting.references import OnlyInMemoryError
+from dspex.optimization.progress import ProgressLine
+from dspex.storage import runs as rows
+from dspex.storage.runs import RESTING
+
+app = noun("Look at durable runs, and steer them.")
+NoWait = Annotated[bool, typer.Option("--no-wait", help="Ask, and do not wait until it is done.")]
+BROKEN = ("failed", "crashed")
+
+
+@contextmanager
+def attached(id: str, store: str | None) -> Generator[Run]:
+    """A run of the project's store, let go of at the end."""
+    run = attach(id, store=store_named(store))
+    try:
+        yield run
+    finally:
+        run.close()
+
+
+@app.command("list")
+def list_runs(
+    store: Store = None,
+    state: Annotated[
+        list[str], typer.Option("--state", metavar="STATE", help="Only runs in this state.", show_default=False)
+    ] = [],  # noqa: B006 - typer copies it
+    limit: Annotated[int, typer.Option("--limit", min=1, help="The newest so many.")] = 30,
+    json: Json = False,
+) -> None:
+    """List runs, newest first."""
+    found = reading(store, lambda c: rows.listed(c, limit, frozenset(state) or None))
+    if json:
+        emit({"runs": [_row(item) for item in found]})
+        return
+    if not found:
+        say("no runs" if not state else f"no runs that are {' or '.join(state)}")
+        return
+    table = [("run", "state", "best on val", "budget", "begun", "why")]
+    for item in found:
+        best = item.progress.get("best_score")
+        limits = ", ".join(f"{value:,} {name}" for name, value in item.budget.items())
+        shown = "-" if best is None else f"{best:.3f}"
+        table.append((item.id, item.state, shown, limits, when(item.started), item.reason))
+    say(columns(table))
+
+
+def _row(item: rows.RunRow) -> dict[str, Any]:
+    names = ("id", "name", "program", "parent", "state", "reason", "strategy", "seed", "budget", "restarts")
+    more = {name: getattr(item, name) for name in ("created", "started", "finished")}
+    return {**{name: getattr(item, name) for name in names}, **more, "best_score": item.progress.get("best_score")}
+
+
+@app.command()
+def show(run: RunId, store: Store = None, json: Json = False) -> None:
+    """Show where a run is; answers also when nothing carries it."""
+    with attached(run, store) as found:
+        status = found.status()
+        if json:
+            emit(facts(status, found.result()))
+        else:
+            tell(status, found)
+
+
+def facts(status: RunStatus, result: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    """A run's status as JSON, with the result where there is one."""
+    data = asdict(status)
+    data["budget"] = status.budget.model_dump(exclude_none=True)
+    if result is not None:
+        data["result"] = {name: value for name, value in result.items() if name != "report"}
+    return data
+
+
+def tell(status: RunStatus, run: Run) -> None:
+    """A run's status for people, and what to type next."""
+    for line in figures(status):
+        say(line)
+    for item in run.failures(3):
+        say(f"  failed     round {item.round}, {item.example}: {item.error}")
+    if status.state in ("completed", "stopped") and run.result() is not None:
+        say(marked(run.report()).rstrip())
+    for line in _next(status):
+        say(line)
+
+
+def _next(status: RunStatus) -> list[str]:
+    id = status.id
+    if status.orphaned:
+        return [f"next: nothing carries it any more: dspex runs resume {id}"]
+    if status.stalled:
+        return [f"next: its process is there and does not move: dspex runs stop {id} --now"]
+    if status.state in ("paused", *BROKEN):
+        return [f"next: dspex runs resume {id}"]
+    if status.state in RESTING:
+        return [f"next: dspex runs export {id} --out FILE, or dspex runs fork {id} --calls N"]
+    return [f"next: dspex runs watch {id}"]
+
+
+@app.command()
+def watch(run: RunId, store: Store = None, json: Json = False) -> None:
+    """Watch a run until it rests. Ctrl-C leaves it running."""
+    with attached(run, store) as found:
+        try:
+            status = Watch(found.twin, to_stderr=json).until_it_rests()
+        except KeyboardInterrupt:
+            note()
+            note(f"run {found.id} goes on. See it again: dspex runs watch {found.id}")
+            note(f"Pause it: dspex runs pause {found.id}")
+            raise typer.Exit(INTERRUPTED) from None
+        if json:
+            emit(facts(status, found.result()))
+        else:
+            for line in _next(status):
+                say(line)
+        if status.state in BROKEN or status.orphaned:
+            raise typer.Exit(GATE)
+
+
+@app.command()
+def pause(run: RunId, store: Store = None, no_wait: NoWait = False, json: Json = False) -> None:
+    """Let a run finish what is in flight and rest; it survives a reboot."""
+    with attached(run, store) as found:
+        found.pause()
+        _settled(found, no_wait, json)
+
+
+@app.command()
+def stop(
+    run: RunId,
+    now: Annotated[bool, typer.Option("--now", help="Drop what is in flight, and confirm nothing.")] = False,
+    store: Store = None,
+    no_wait: NoWait = False,
+    json: Json = False,
+) -> None:
+    """End a run: it confirms the best it has; with --now it ends at once."""
+    with attached(run, store) as found:
+        found.stop(now=now)
+        _settled(found, no_wait, json)
+
+
+def _settled(run: Run, no_wait: bool, json: bool) -> None:
+    try:
+        status = run.status() if no_wait else run.wait()
+    except KeyboardInterrupt:
+        note(f"\nit was asked, and will do so. Look at it: dspex runs show {run.id}")
+        raise
+    if json:
+        emit(facts(status))
+        return
+    say(f"run {run.id} is {status.state}{': ' + status.reason if status.reason else ''}")
+    for line in _next(status):
+        say(line)
+
+
+@app.command()
+def resume(
+    run: RunId,
+    here: Annotated[bool, typer.Option("--here", help="Carry it in this process; Ctrl-C pauses it again.")] = False,
+    store: Store = None,
+    json: Json = False,
+) -> None:
+    """Carry a run on, in a supervised process of its own or, with --here, in this one."""
+    with attached(run, store) as found:
+        if here:
+            result = carried(found.twin, Live(), ProgressLine())
+            if json:
+                emit(facts(found.status(), result.to_dict()))
+            else:
+                say(marked(result.report()).rstrip())
+            return
+        found.resume()
+        _going(found, json)
+
+
+def _going(run: Run, json: bool) -> None:
+    if json:
+        emit(facts(run.status()))
+        return
+    say(f"run {run.id} goes on in a process of its own: dspex runs watch {run.id}")
+
+
+@app.command("raise")
+def raise_budget(  # noqa: PLR0913 - the options of the command
+    run: RunId,
+    calls: Calls = None,
+    usd: Usd = None,
+    tokens: Tokens = None,
+    seconds: Seconds = None,
+    store: Store = None,
+    json: Json = False,
+) -> None:
+    """Set limits of a run's budget anew; what it has spent counts. Also while it is running."""
+    with attached(run, store) as found:
+        budget = found.raise_budget(calls=calls, usd=usd, tokens=tokens, seconds=seconds)
+        if json:
+            emit({"run": found.id, "budget": budget.model_dump(exclude_none=True)})
+            return
+        limits = ", ".join(f"{value:,} {name}" for name, value in budget.model_dump(exclude_none=True).items())
+        say(f"run {found.id}: the budget is {limits}")
+        for line in _next(found.status()):
+            say(line)
+
+
+@app.command()
+def fork(  # noqa: PLR0913 - the options of the command
+    run: RunId,
+    calls: Calls = None,
+    usd: Usd = None,
+    tokens: Tokens = None,
+    seconds: Seconds = None,
+    strategy: Annotated[
+        str | None, typer.Option("--strategy", metavar="NAME", help="Another strategy.", show_default=False)
+    ] = None,
+    seed: Annotated[int | None, typer.Option("--seed", help="Another seed.", show_default=False)] = None,
+    no_start: Annotated[bool, typer.Option("--no-start", help="Make it, and start it later with `resume`.")] = False,
+    store: Store = None,
+    json: Json = False,
+) -> None:
+    """Make a new run that starts from this one's rows and paid calls, and start it; nothing is paid again.
+
+    The budget holds for the whole: what the copied rows consumed counts. With another strategy or seed, or after the
+    metric has changed, no row is copied: the search begins anew, and paid calls are answered from the store, uncounted.
+    """
+    given = Budget(calls=calls, usd=usd, tokens=tokens, seconds=seconds)
+    with attached(run, store) as found:
+        made = found.fork(budget=None if given == Budget() else given, seed=seed, strategy=strategy)
+        try:
+            if not no_start:
+                made.resume()
+        except OnlyInMemoryError as error:
+            note(f"{error}")
+            note(f"the fork {made.id} is made; carry it on with dspex.resume({made.id!r}, ...) where these objects are")
+            raise typer.Exit(2) from None
+        if not json:
+            carried_over = counted(made.status().evaluations, "evaluation")
+            note(f"run {made.id}: forked from {found.id}, {carried_over} carried over")
+        if no_start and not json:
+            back(made.id)
+        else:
+            _going(made, json)
+
+
+@app.command()
+def export(
+    run: RunId,
+    out: Annotated[
+        Path | None, typer.Option("--out", "-o", metavar="FILE", help="Where to write it.", show_default="stdout")
+    ] = None,
+    evaluations: Annotated[
+        bool, typer.Option("--evaluations", help="Every evaluation as JSON lines, not the program.")
+    ] = False,
+    force: Annotated[bool, typer.Option("--force", help="Overwrite the file.")] = False,
+    store: Store = None,
+    json: Json = False,
+) -> None:
+    """Write the best program of a run to a file, or its evaluations. Before the end the program is not confirmed."""
+    with attached(run, store) as found:
+        if out is not None and out.exists() and not force:
+            raise typer.BadParameter(f"{out}: this file is there already; name another, or give --force")
+        text = "".join(_line(item) for item in found.evaluations()) if evaluations else None
+        if text is None and out is not None:
+            save(found.best(), out)
+        elif out is not None:
+            out.write_text(str(text), encoding="utf-8")
+        else:
+            say((text if text is not None else jsonlib.dumps(found.best().to_data(), ensure_ascii=False)).rstrip())
+            return
+        if found.status().state not in ("completed", "stopped"):
+            note("this is the leader so far; no untouched split has confirmed it")
+        if json:
+            emit({"run": found.id, "out": str(out)})
+        else:
+            say(f"wrote {out}")
+
+
+def _line(item: Any) -> str:
+    return jsonlib.dumps(asdict(item), ensure_ascii=False) + "\n"
+
+
+@app.command()
+def logs(
+    run: RunId,
+    events: Annotated[bool, typer.Option("--events", help="What happened, from the store, not the log file.")] = False,
+    store: Store = None,
+    json: Json = False,
+) -> None:
+    """Print what a run's processes wrote, or its events."""
+    with attached(run, store) as found:
+        path = log_of(found.twin.database, found.id)
+        text = path.read_text(encoding="utf-8", errors="replace") if path.is_file() else ""
+        if json:
+            emit({"run": found.id, "file": str(path), "log": text, "events": [asdict(item) for item in found.events()]})
+        elif events:
+            for item in found.events():
+                said = "  ".join(f"{name} {value}" for name, value in item.data.items() if value not in ("", None))
+                say(f"{when(item.created)}  {paint(item.kind, 'bold')}  {said}")
+        else:
+            say(text.rstrip() or f"{path}: nothing was written; see `dspex runs logs {found.id} --events`")

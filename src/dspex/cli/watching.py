@@ -1,0 +1,131 @@
+"""A run as it goes: a view that is drawn again on a terminal, and a line for each change elsewhere."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+import time
+from collections import deque
+from collections.abc import Sequence
+from datetime import datetime
+
+from dspex.blocking import wait
+from dspex.cli.output import counted, dollars, paint, shortened, width
+from dspex.hosting.handle import Run, RunFailure, RunStatus
+from dspex.storage.runs import RESTING
+
+EVERY = 0.5
+"""Seconds between two looks."""
+_MEMORY = 20
+"""Looks that the rate is measured over."""
+_PATIENCE = 10.0
+"""Seconds for which a run may be without a process before watching it ends: one may be starting."""
+
+
+def when(at: float | None) -> str:
+    """A moment, in local time."""
+    return "-" if at is None else datetime.fromtimestamp(at).strftime("%Y-%m-%d %H:%M:%S")
+
+
+def score(value: float | None) -> str:
+    return "-" if value is None else f"{value:.3f}"
+
+
+def figures(status: RunStatus) -> list[str]:
+    """Where a run is, in a few lines."""
+    colour = {"failed": "red", "crashed": "red", "completed": "green"}.get(status.state, "bold")
+    ended = status.state in ("completed", "stopped")
+    lines = [
+        f"{paint(status.id, 'bold')}  {paint(_state(status), colour)}{f'  {status.reason}' if status.reason else ''}",
+        f"  best       {score(status.best_score)}   seed program {score(status.seed_score)}"
+        f"{'' if ended else '   on val, not confirmed'}",
+    ]
+    if status.hypothesis and not ended:
+        lines.append(f"  leader     {shortened(status.hypothesis, width() - 13)}")
+    lines += [
+        f"  work       {counted(status.candidates, 'candidate')}, round {status.round or '-'}, "
+        f"{counted(status.evaluations, 'evaluation')}",
+        f"  spent      {_spent(status)}",
+    ]
+    if status.repeated_calls or status.unknown_calls or status.restarts:
+        lines.append(
+            f"  recovered  {counted(status.restarts, 'restart')}, {counted(status.repeated_calls, 'call')} sent again, "
+            f"{counted(status.unknown_calls, 'call')} without a known answer"
+        )
+    about = [f"strategy {status.strategy}, seed {status.seed}"]
+    about += [] if status.program is None else [f"program {status.program}"]
+    about += [] if status.parent is None else [f"forked from {status.parent}"]
+    return [*lines, f"  about      {', '.join(about)}, begun {when(status.started)}"]
+
+
+def _state(status: RunStatus) -> str:
+    if status.stalled:
+        return f"{status.state}, stalled"
+    return f"{status.state}, but nothing carries it" if status.orphaned else status.state
+
+
+def _spent(status: RunStatus) -> str:
+    budget = status.budget
+    limit = "" if budget.calls is None else f" of {budget.calls:,}"
+    cost = dollars(status.cost) + ("" if budget.usd is None else f" of ${budget.usd:g}")
+    seconds = "" if budget.seconds is None else f" of {budget.seconds:g}"
+    return f"{status.calls:,}{limit} calls, {cost}, {status.seconds:.1f}{seconds} s"
+
+
+class Watch:
+    """Looks at a run again and again until it rests."""
+
+    def __init__(self, run: Run, *, to_stderr: bool = False) -> None:
+        self._run = run
+        self._stream = sys.stderr if to_stderr else sys.stdout
+        self._live = self._stream.isatty()
+        self._drawn = 0
+        self._last = ""
+        self._seen: deque[tuple[float, int, int]] = deque(maxlen=_MEMORY)
+
+    def until_it_rests(self) -> RunStatus:
+        """Its last status. An interrupt goes up; the run goes on."""
+        return wait(self._watch())
+
+    async def _watch(self) -> RunStatus:
+        alone = 0.0
+        while True:
+            status = await self._run.status()
+            self._seen.append((time.monotonic(), status.evaluations, status.calls))
+            self._show(status, await self._run.failures(3))
+            alone = alone + EVERY if status.orphaned else 0.0
+            if status.state in RESTING or alone > _PATIENCE:
+                return status
+            await asyncio.sleep(EVERY)
+
+    def _show(self, status: RunStatus, failures: Sequence[RunFailure]) -> None:
+        if self._live:
+            lines = [*figures(status), f"  rate       {self._rate(status)}"]
+            lines += [shortened(f"  failed     {item.example}: {item.error}", width()) for item in failures]
+            up = f"\x1b[{self._drawn}F\x1b[J" if self._drawn else ""
+            self._stream.write(up + "\n".join(lines) + "\n")
+            self._drawn = len(lines)
+        else:
+            text = (
+                f"{_state(status)}  round {status.round or '-'}  best {score(status.best_score)} "
+                f"(seed program {score(status.seed_score)})  {counted(status.candidates, 'candidate')}"
+            )
+            if text != self._last:
+                more = f"  failed: {failures[0].error}" if failures else ""
+                now = when(time.time()).partition(" ")[2]
+                self._stream.write(f"{now}  {text}  {_spent(status)}  {self._rate(status)}{more}\n")
+                self._last = text
+        self._stream.flush()
+
+    def _rate(self, status: RunStatus) -> str:
+        """Evaluations a second over the last looks, and how long the budget lasts at that pace."""
+        (began, evaluations, calls), (ended, now, sent) = self._seen[0], self._seen[-1]
+        if status.state != "running" or ended <= began:
+            return "-"
+        pace = f"{(now - evaluations) / (ended - began):.1f} evaluations a second"
+        lasts: list[float] = []
+        if status.budget.calls is not None and sent > calls:
+            lasts.append(max(0, status.budget.calls - sent) * (ended - began) / (sent - calls))
+        if status.budget.seconds is not None:
+            lasts.append(max(0.0, status.budget.seconds - status.seconds))
+        return f"{pace}, the budget lasts about {min(lasts):.0f} s" if lasts else pace
