@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ast
 import json
 import re
 from collections import Counter
@@ -10,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from dspex.clients.embedded.records import Item, Role, records_by_json, records_by_sections, role_of
-from dspex.clients.embedded.sections import as_text, is_object, plain_key
+from dspex.clients.embedded.sections import as_text, is_object, literal_value, plain_key
 from dspex.clients.embedded.terms import word_set
 
 _PAIR = re.compile(r"[\"'`]?([A-Za-z_][\w ]{0,30}?)[\"'`]?\s*[:=]\s*[\"'`]?([^,;|\n\"'`]+)[\"'`]?")
@@ -75,10 +74,10 @@ def _output_names(records: Sequence[Sequence[Item]]) -> set[str]:
 def answer_pairs(text: str) -> dict[str, str]:
     """An answer as name-value pairs: from JSON, a Python literal, or "a=1, b: 2"; a bare one has the name ""."""
     stripped = text.strip().strip("`")
-    for load in (json.loads, ast.literal_eval):
+    for load in (json.loads, literal_value) if stripped.startswith("{") else ():
         try:
             value = load(stripped)
-        except (ValueError, SyntaxError, MemoryError, RecursionError):
+        except (ValueError, RecursionError):
             continue
         if is_object(value):
             return {plain_key(str(key)): as_text(item).strip() for key, item in value.items()}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ast
 import re
 from collections import Counter
 from collections.abc import Iterator, Mapping
@@ -18,6 +17,7 @@ from dspex.clients.embedded.sections import (
     is_object,
     json_values,
     label_heads,
+    literal_value,
     marker_heads,
 )
 
@@ -124,8 +124,8 @@ def _literal_values(text: str) -> Iterator[tuple[int, int, Any]]:
     """Dictionaries written as Python literals, as (start, end, value)."""
     for found in re.finditer(r"\{'[^{}]*\}", text):
         try:
-            yield found.start(), found.end(), ast.literal_eval(found.group())
-        except (ValueError, SyntaxError, MemoryError, RecursionError):
+            yield found.start(), found.end(), literal_value(found.group())
+        except ValueError:
             continue
 
 
@@ -137,7 +137,8 @@ def _header_role(before: str) -> Role:
 
 def _row_items(row: Mapping[str, Any], role: Role) -> list[Item]:
     items: list[Item] = []
-    for key, value in row.items():
+    for name, value in row.items():
+        key = str(name)
         own = _within(role_of(key), role)
         if is_object(value):
             items.extend(_row_items(value, own))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ast
 import json
 import re
 from collections.abc import Mapping
@@ -73,13 +72,16 @@ def _top_level(text: str, separator: str) -> list[str]:
 
 
 def _literal(inside: str) -> Schema | None:
-    values: list[Any] = []
-    for part in _top_level(inside, ","):
-        try:
-            values.append(ast.literal_eval(part))
-        except (ValueError, SyntaxError):
-            values.append(part.strip("'\"` "))
+    values = [_literal_value(part) for part in _top_level(inside, ",")]
     return {"enum": values} if values else None
+
+
+def _literal_value(part: str) -> Any:
+    """A value of a Literal: a quoted text, a number, True, False or None; bare words as they are."""
+    if re.fullmatch(r"-?\d+(?:\.\d+)?|true|false|null", part):
+        return json.loads(part)
+    named: dict[str, Any] = {"True": True, "False": False, "None": None}
+    return named[part] if part in named else part.strip("'\"` ")
 
 
 def _union(parts: list[str]) -> Schema | None:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import re
+import warnings
+from bisect import bisect_left
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -13,7 +16,8 @@ Style = Literal["markers", "json", "tags", "headings", "labels", "plain"]
 
 MARKER = re.compile(r"\[\[[ \t]*(?:#+[ \t]*)?([A-Za-z_][\w .\-]{0,60}?)[ \t]*(?:#+[ \t]*)?\]\]")
 _MARKER_LINE = re.compile(rf"^[ \t]*{MARKER.pattern}", re.MULTILINE)
-_TAG = re.compile(r"<([A-Za-z_][\w.\-]*)(?:\s[^<>]*)?>(.*?)</\1\s*>", re.DOTALL)
+_OPEN_TAG = re.compile(r"<([A-Za-z_][\w.\-]*)(?:\s[^<>]*)?>")
+_CLOSE_TAG = re.compile(r"</([A-Za-z_][\w.\-]*)\s*>")
 _HEADING = re.compile(
     r"^[ \t]*(?:#{1,6}[ \t]+(?P<hash>[^\n#]{1,60}?)[ \t]*#*"
     r"|(?P<fence>={2,}|-{2,}|\*\*|<{2,}|<\||\[)[ \t]*(?P<bar>[A-Za-z][\w .\-]{0,40}?)[ \t]*:?[ \t]*"
@@ -25,6 +29,7 @@ _LABEL = re.compile(
     r"[:=][*_]{0,2}(?=[ \t\n]|$)",
     re.MULTILINE,
 )
+_BRACKET = re.compile(r"[{\[]")
 _FENCED = re.compile(r"^[ \t]*```[\w-]*[ \t]*\n(.*?)\n?[ \t]*```[ \t]*$", re.DOTALL | re.MULTILINE)
 
 
@@ -74,24 +79,39 @@ def fenced_blocks(text: str) -> list[str]:
     return [found.group(1) for found in _FENCED.finditer(text)]
 
 
+_TRIES = 200
+"""Brackets that begin no JSON value, after which a text is taken to hold none."""
+
+
 def json_values(text: str) -> Iterator[tuple[int, int, Any]]:
     """Every outermost JSON object or array written in a text, as (start, end, value)."""
     decoder = json.JSONDecoder()
-    position = 0
-    while (found := re.compile(r"[{\[]").search(text, position)) is not None:
+    position = failures = 0
+    while failures < _TRIES and (found := _BRACKET.search(text, position)) is not None:
         try:
-            value, end = decoder.raw_decode(text, found.start())
-        except (ValueError, RecursionError):
+            value, position = decoder.raw_decode(text, found.start())
+        except RecursionError:
+            return
+        except ValueError:
             position = found.end()
+            failures += 1
             continue
-        if is_object(value) or is_array(value):
-            yield found.start(), end, value
-        position = end
+        yield found.start(), position, value
+
+
+def literal_value(text: str) -> Any:
+    """The value of a Python literal; raises ValueError for anything else."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return ast.literal_eval(text)
+    except (SyntaxError, MemoryError, RecursionError) as error:
+        raise ValueError(str(error)) from None
 
 
 def as_text(value: Any) -> str:
     """A JSON value as it is compared with words: strings bare, all else as JSON."""
-    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
 
 
 Head = tuple[int, int, str]
@@ -145,9 +165,19 @@ def by_labels(text: str) -> Split | None:
 
 
 def by_tags(text: str) -> Split | None:
-    """Outermost elements like <name>text</name>."""
-    parts = tuple(Section(found.group(1), found.group(2).strip(), found.start()) for found in _TAG.finditer(text))
-    return Split("tags", text[: parts[0].start].strip(), parts) if parts else None
+    """Outermost elements like <name>text</name>, each up to the first end tag of its name."""
+    ends: dict[str, list[tuple[int, int]]] = {}
+    for found in _CLOSE_TAG.finditer(text):
+        ends.setdefault(found.group(1), []).append(found.span())
+    parts: list[Section] = []
+    position = 0
+    for found in _OPEN_TAG.finditer(text):
+        closing = ends.get(found.group(1), [])
+        index = bisect_left(closing, (found.end(), 0))
+        if found.start() >= position and index < len(closing):
+            start, position = closing[index]
+            parts.append(Section(found.group(1), text[found.end() : start].strip(), found.start()))
+    return Split("tags", text[: parts[0].start].strip(), tuple(parts)) if parts else None
 
 
 def by_json(text: str) -> Split | None:

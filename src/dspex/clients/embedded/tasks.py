@@ -146,7 +146,7 @@ def _values_at(value: str, names: Sequence[str], answers: Sequence[str]) -> list
     if names or found.startswith("["):
         try:
             found = json.loads(found)
-        except ValueError:
+        except (ValueError, RecursionError):
             return []
     items = [found]
     for name in names:
