@@ -27,7 +27,7 @@ async def main(run: str, store: str) -> int:
             asyncio.get_running_loop().add_signal_handler(name, task.cancel)
     database = await open_database(store, create=False)
     try:
-        await conduct(database, store, run)
+        await conduct(database, store, run, servant=True)
     except asyncio.CancelledError:
         return RESTS
     except (TakenError, FencedError) as error:

@@ -8,7 +8,9 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
+from functools import partial
 
 from sqlalchemy import Connection
 
@@ -37,6 +39,10 @@ class TakenError(ConfigurationError):
     """Another live process carries the run."""
 
 
+class RestingError(ConfigurationError):
+    """The run has been paused or ended, and nobody has asked for it to go on."""
+
+
 class PausedError(DspexError):
     """The run stopped before its end, on a command or at an outage; it can be resumed."""
 
@@ -54,19 +60,31 @@ class Seat:
             self.lock.release()
 
 
-async def take(database: Database, run_id: str) -> Seat:
-    """Make this process the run's owner. Raises TakenError while another one is alive."""
+async def take(database: Database, run_id: str, *, servant: bool = False) -> Seat:
+    """Make this process the run's owner.
+
+    A `servant` process is there for the run alone: it may be killed with it, and leaves a run that was paused alone.
+    Raises TakenError while another process is alive, RestingError.
+    """
     lock = lock_of(database.location, run_id)
-    if lock is not None and not lock.acquire():
+    if lock is not None and not await lock.acquired():
         raise TakenError(f"run {run_id} is being carried by another process; `dspex runs watch {run_id}` shows it")
-    try:
-        row = await database.read(lambda c: runs.find(c, run_id))
+
+    def claim(connection: Connection) -> tuple[RunRow, int]:
+        runs.hold(connection, run_id)
+        row = runs.find(connection, run_id)
         if lock is None and alive(database.location, row, time.time()):
             raise TakenError(f"run {run_id} is carried by {row.owner}, whose lease still holds")
         if row.state in runs.FINISHED:
             raise ConfigurationError(f"run {run_id} is {row.state}; fork it to go on from there")
-        lease = LEASE_SECONDS if lock is None else None
-        epoch = await database.write(lambda c: runs.claim(c, run_id, str(Owner.here()), lease))
+        if servant and row.state in ("paused", "failed", "crashed"):
+            raise RestingError(f"run {run_id} is {row.state}")
+        return row, runs.claim(connection, run_id, str(Owner.here()), LEASE_SECONDS if lock is None else None)
+
+    try:
+        row, epoch = await database.write(claim)
+        if lock is not None:
+            lock.sign(Owner.here() if servant else None)
     except BaseException:
         if lock is not None:
             lock.release()
@@ -75,17 +93,26 @@ async def take(database: Database, run_id: str) -> Seat:
 
 
 async def conduct(
-    database: Database, store: str, run_id: str, *, live: Live | None = None, on_event: OnEvent | None = None
+    database: Database,
+    store: str,
+    run_id: str,
+    *,
+    live: Live | None = None,
+    on_event: OnEvent | None = None,
+    servant: bool = False,
 ) -> OptimizationResult:
     """Carry the run to its end, or to a pause.
 
     Raises PausedError where it stopped before its end, TakenError, and whatever ended it otherwise: the run is then
     `failed` (with the reason) and can be resumed once the cause is gone. A kill leaves it as it is.
     """
-    seat = await take(database, run_id)
+    seat = await take(database, run_id, servant=servant)
     try:
         return await _Conductor(database, store, seat, on_event).carry(live)
     finally:
+        if seat.lock is None:
+            with suppress(StorageError):  # it has been taken over, or the server is gone: the lease runs out
+                await database.write(partial(runs.let_go, id=run_id), runs.fence(run_id, seat.epoch))
         seat.release()
 
 
@@ -135,6 +162,7 @@ class _Conductor:
             if self.seat.run.state in ("paused", "failed", "crashed"):
                 runs.move(connection, self.id, "queued")
             if runs.find(connection, self.id).state == "queued":
+                runs.overtaken(connection, self.id)
                 started = self.seat.run.started or time.time()
                 runs.move(connection, self.id, "running", started=started, finished=None)
 
@@ -176,10 +204,11 @@ class _Conductor:
             await self._move("stopped", "stopped at once, on request")
             return PausedError(f"run {self.id} was stopped at once; its evaluations are kept: fork it to go on")
         if isinstance(error, Interrupted | asyncio.CancelledError):
-            await self._move("paused", "on request" if isinstance(error, Interrupted) else "interrupted")
+            asked = "on request" if isinstance(error, Interrupted) else "interrupted"
+            await self._rest(asked)
             return error if isinstance(error, asyncio.CancelledError) else PausedError(f"run {self.id} is paused")
         if isinstance(error, OutageError):
-            await self._move("paused", f"outage: {error}")
+            await self._rest(f"outage: {error}")
             return PausedError(f"run {self.id} is paused, because the model is gone: {error}")
         await self._move("failed", f"{type(error).__name__}: {error}")
         return error
@@ -233,6 +262,15 @@ class _Conductor:
         self._lost = error
         if self._task is not None:
             self._task.cancel()
+
+    async def _rest(self, reason: str) -> None:
+        """Paused; or stopped, where somebody has asked for that meanwhile."""
+
+        def work(connection: Connection) -> None:
+            stopping = runs.find(connection, self.id).state == "stopping"
+            runs.move(connection, self.id, "stopped" if stopping else "paused", reason)
+
+        await self.database.write(work, self.guard)
 
     async def _move(self, to: RunState, reason: str) -> None:
         await self.database.write(lambda c: runs.move(c, self.id, to, reason), self.guard)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import fcntl
 import os
 import socket
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
@@ -15,6 +17,8 @@ from dspex.storage.runs import RunRow
 LEASE_SECONDS = 15.0
 """How long an owner that is not heard of keeps a run on a server."""
 BEAT_SECONDS = 2.0
+_MISTAKEN = 0.5
+"""Seconds in which a lock may seem taken because somebody looks whether it is."""
 STALLED_SECONDS = 10.0
 """An owner whose lock is held but whose heartbeat is older is alive and stuck."""
 
@@ -42,6 +46,25 @@ class RunLock:
             raise
         self._handle = handle
         return True
+
+    async def acquired(self, seconds: float = _MISTAKEN) -> bool:
+        """Take the lock within `seconds`: whoever looks whether it is held holds it for an instant."""
+        deadline = time.monotonic() + seconds
+        while not self.acquire():
+            if time.monotonic() > deadline:
+                return False
+            await asyncio.sleep(0.02)
+        return True
+
+    def sign(self, owner: Owner | None) -> None:
+        """Write into the held lock whose process may be ended when it does not react any more; None: nobody's."""
+        if self._handle is not None:
+            os.ftruncate(self._handle, 0)
+            os.pwrite(self._handle, str(owner or "").encode(), 0)
+
+    def signature(self) -> Owner | None:
+        """Who signed the lock, while somebody holds it."""
+        return Owner.read(self.path.read_text()) if self.held() else None
 
     def release(self) -> None:
         """Let go of the lock; the file stays, since another process may be waiting on it."""

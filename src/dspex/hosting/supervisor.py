@@ -22,6 +22,10 @@ from dspex.hosting.liveness import RunLock, folder_of, lock_of
 from dspex.storage import runs
 from dspex.storage.database import Database
 from dspex.storage.opening import open_database
+from dspex.storage.runs import RESTING, RunState
+
+_PATIENCE = 10.0
+"""Seconds for which a second supervisor waits for the first to end."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,15 +59,17 @@ class Supervisor:
         """Until the run rests or is given up; returns an exit status."""
         deaths: list[float] = []
         while True:
-            row = await self.database.read(lambda c: runs.find(c, self.run))
-            if row.state in ("paused", "failed", "crashed") and deaths == [] and row.state != "paused":
-                await self.database.write(lambda c: runs.move(c, self.run, "queued", "resumed"))
             await self._adopted()
+            if await self._state() in RESTING:
+                return 0
             process = self.start()
             status = await asyncio.to_thread(process.wait)
-            if status == RESTS:
+            if status == RESTS and await self._state() != "queued":  # it may have been resumed meanwhile
                 return 0
+            if status == RESTS:
+                continue
             if status == TAKEN:
+                await asyncio.sleep(self.policy.base)
                 continue
             deaths.append(time.monotonic())
             seconds = self.policy.wait(deaths, time.monotonic())
@@ -74,6 +80,9 @@ class Supervisor:
                 return 1
             await self.database.write(partial(runs.restarted, id=self.run, reason=died))
             await asyncio.sleep(seconds)
+
+    async def _state(self) -> RunState:
+        return (await self.database.read(lambda c: runs.find(c, self.run))).state
 
     async def _adopted(self) -> None:
         """Wait while a process that an earlier supervisor started still carries the run."""
@@ -98,7 +107,7 @@ async def main(run: str, store: str) -> int:
     folder = folder_of(database.location)
     only = None if folder is None else RunLock(folder / f"{run}.supervisor")
     try:
-        if only is not None and not only.acquire():
+        if only is not None and not await only.acquired(_PATIENCE):  # the one of before may be about to end
             return 0
         carrier = [sys.executable, "-m", "dspex.hosting.carrier", run]
         return await Supervisor(database, run, lambda: subprocess.Popen(carrier, env=dict(os.environ))).watch()

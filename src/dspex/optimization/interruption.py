@@ -25,6 +25,8 @@ class Interruption:
 
     def ask(self, kind: Wish) -> None:
         """From the search's own loop."""
+        if self.stopped and kind != "stop-now":
+            return  # it is ending, and confirms what it has
         if self.kind is None or _RANK[kind] > _RANK[self.kind]:
             self.kind = kind
 

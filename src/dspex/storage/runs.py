@@ -19,7 +19,7 @@ RunState = Literal["queued", "running", "pausing", "paused", "stopping", "stoppe
 STATES: tuple[RunState, ...] = get_args(RunState)
 FINISHED: frozenset[RunState] = frozenset({"stopped", "completed"})
 """Ends; to go on from one, fork it."""
-RESTING: frozenset[RunState] = FINISHED | {"paused", "failed", "crashed"}
+RESTING: frozenset[RunState] = frozenset({*FINISHED, "paused", "failed", "crashed"})
 """Nothing carries it, and nothing is to."""
 MOVES: Mapping[RunState, frozenset[RunState]] = {
     "queued": frozenset({"running", "paused", "stopped", "failed", "crashed"}),
