@@ -10,8 +10,9 @@ from dspex.clients.embedded.responding import respond
 from tests.clients.embedded.prompts import message
 
 PIECES = (
-    "[[ ## a ## ]]", "[[b]]", "\n\n", "\n", "Input: ", "Expected: ", "- x: ", "{", "}", "[", "]", '"', "'", "```", "<a>",
-    "</a>", "write a better instruction for the model ", "score: 3", "Instruction #1:", "one of: a, b", "Answer:", "**",
+    "[[ ## a ## ]]", "[[b]]", "\n\n", "\n", "Input: ", "Expected: ", "- x: ", "{", "}", "[", "]", '"', "'", "```",
+    "<a>", "</a>",
+    "write a better instruction for the model ", "score: 3", "Instruction #1:", "one of: a, b", "Answer:", "**",
     "# H", "->", "the correct team is ", "(", ")", "|", ";", "1,234.5", "2024-99-01", "é", "😀", "Example 1\n",
     '{"a": 1, "b": "x"}', "{'a': b'x', 2: 3}", "- billing: a, b\n", "should be", '"""', "Literal['a', 1, None]",
 )  # fmt: skip

@@ -26,7 +26,7 @@ class Style:
     """How many examples one that was got wrong counts for."""
     weakest: float = 0.5
     """Least strength of a term, in standard errors."""
-    weakest_function_word: float = 1.75
+    weakest_function_word: float = 2.5
     """The same for words like "no" or "just", which are frequent enough to seem telling by chance."""
     dropped: float = 0.0
     """Share of the terms left out by chance."""
