@@ -183,8 +183,8 @@ def test_optimize_as_json_is_one_object_and_repeats_itself(
 ) -> None:
     monkeypatch.setenv("DSPEX_CACHE", "none")
     line = ("optimize", "--strategy", "bootstrap", "--calls", "300", "--json", "--seed", "3")
-    first = dspex(*line, "--out", "one.json", "--concurrency", "1").data
-    second = dspex(*line, "--out", "two.json").data
+    first = dspex(*line, "--out", "one.json", "--concurrency", "1", "--store", "one.db").data
+    second = dspex(*line, "--out", "two.json", "--store", "two.db").data
     assert 0 < first["calls"] <= 300
     assert first["tried"] == second["tried"]
     assert first["changes"] == second["changes"]

@@ -118,21 +118,6 @@ def test_control_c_keeps_what_was_paid_for_and_eval_carries_on(tmp_path: Path) -
         assert server.stats()["requests"] - before == 240 - kept
 
 
-def test_control_c_ends_a_search_and_says_where_it_was(tmp_path: Path) -> None:
-    with serving(delay=0.1) as server:
-        folder = project(tmp_path, server)
-        process = started(folder, "optimize")
-        once(lambda: server.stats()["statuses"].get("200", 0) >= 60, process)
-        process.send_signal(signal.SIGINT)
-        out, err = process.communicate()
-    assert process.returncode == 130
-    assert out == ""
-    assert "best on val so far" in err
-    assert "calls.db" in err
-    assert "Traceback" not in err
-    assert not list(folder.glob("program-optimized*"))
-
-
 def test_an_outage_leaves_the_rows_and_a_gate_that_is_certain(tmp_path: Path) -> None:
     with serving(refuse_after=150) as server:
         folder = project(tmp_path, server, cache='"none"')

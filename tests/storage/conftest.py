@@ -36,7 +36,13 @@ def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     """Where a new, empty store goes."""
     if request.param == "sqlite":
         return str(tmp_path / "store" / "dspex.db")
-    server: str = request.getfixturevalue("server")
+    found: str = request.getfixturevalue("server_url")
+    return found
+
+
+@pytest.fixture
+def server_url(server: str) -> str:
+    """A new, empty database on the server."""
     name = f"t{next(_numbers)}"
 
     async def create() -> None:
