@@ -7,27 +7,18 @@ import itertools
 import os
 import shutil
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from dspex.storage.opening import open_database
-from tests.hosting.durability import Bench, Uninterrupted
+from tests.hosting.durability import Bench, Prepared, Uninterrupted
 from tests.hosting.nursery import nursing
 from tests.hosting.oracle import serving
 from tests.hosting.project import KEY, prepared
 
 _numbers = itertools.count()
-
-
-@dataclass(frozen=True, slots=True)
-class Prepared:
-    """A queued run in a store of its own."""
-
-    run: str
-    store: str
-    tag: str
 
 
 @pytest.fixture(scope="session")
@@ -41,16 +32,20 @@ def bench(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
 @pytest.fixture(scope="session")
 def template(bench: Bench, tmp_path_factory: pytest.TempPathFactory) -> Prepared:
     """A store with a queued run; copies of it are equal to the last byte."""
-    store = str(tmp_path_factory.mktemp("template") / "dspex.db")
+    return made(bench, str(tmp_path_factory.mktemp("template") / "dspex.db"))
+
+
+def made(bench: Bench, store: str, **changes: Any) -> Prepared:
+    """A queued run in `store`, which is made where there is none."""
 
     async def make() -> str:
         database = await open_database(store)
         try:
-            return (await prepared(database, store, bench.oracle.base_url)).id
+            return (await prepared(database, store, bench.oracle.base_url, **changes)).id
         finally:
             await database.aclose()
 
-    return Prepared(asyncio.run(make()), store, "template")
+    return Prepared(asyncio.run(make()), store, f"t{next(_numbers)}")
 
 
 @pytest.fixture
@@ -69,5 +64,4 @@ def copied(template: Prepared, folder: Path) -> Prepared:
 @pytest.fixture(scope="session")
 def uninterrupted(bench: Bench, template: Prepared, tmp_path_factory: pytest.TempPathFactory) -> Uninterrupted:
     """The run carried to its end at one go."""
-    given = copied(template, tmp_path_factory.mktemp("uninterrupted"))
-    return bench.uninterrupted(given.run, given.store, given.tag)
+    return bench.uninterrupted(copied(template, tmp_path_factory.mktemp("uninterrupted")))

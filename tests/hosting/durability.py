@@ -7,22 +7,26 @@ import json
 import signal
 import time
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from types import MappingProxyType
+from typing import Any, TypeVar
 
 from sqlalchemy import Connection, select, text
 
+from dspex.hosting.handle import Run, RunStatus
 from dspex.kernel.program import Program
 from dspex.storage import runs
 from dspex.storage.database import Work
 from dspex.storage.opening import open_database
 from dspex.storage.tables import calls, candidates, evaluations, failures, labels, rounds, versions
-from tests.hosting.nursery import Nursery
+from tests.hosting.nursery import Nursery, Order
 from tests.hosting.oracle import Asked, Oracle
 from tests.hosting.project import KEY
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,17 +64,50 @@ class Journal:
         return sum(sends - 1 for sends in self.sends.values())
 
 
-def looked_up(store: str, work: Work[Any]) -> Any:
-    """The result of reading `store` in this process."""
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """A run in a store, and the tag that its requests carry."""
 
-    async def main() -> Any:
-        database = await open_database(store, create=False)
-        try:
-            return await database.read(work)
-        finally:
-            await database.aclose()
+    run: str
+    store: str
+    tag: str
 
-    return asyncio.run(main())
+    def within(self, test: Callable[[Run], Awaitable[T]]) -> T:
+        """What an async function makes of the run, on a connection of its own."""
+
+        async def main() -> T:
+            database = await open_database(self.store, create=False)
+            try:
+                return await test(Run(database, self.store, self.run))
+            finally:
+                await database.aclose()
+
+        return asyncio.run(main())
+
+    def look(self, work: Work[T]) -> T:
+        """The result of reading the store."""
+        return self.within(lambda run: run.database.read(work))
+
+    def change(self, work: Work[T]) -> T:
+        """The result of writing to the store."""
+        return self.within(lambda run: run.database.write(work))
+
+    def facts(self) -> Facts:
+        return self.look(partial(facts, run=self.run))
+
+    def journal(self) -> Journal:
+        return self.look(partial(journal, run=self.run))
+
+    def status(self) -> RunStatus:
+        return self.within(lambda run: run.status())
+
+
+def until(condition: Callable[[], bool], seconds: float = 60.0) -> None:
+    """Wait for a condition; fails when it does not come."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "what was waited for did not happen"
+        time.sleep(0.01)
 
 
 def facts(connection: Connection, run: str) -> Facts:
@@ -138,39 +175,42 @@ class Bench:
     oracle: Oracle
     nursery: Nursery
 
-    def carry(self, run: str, store: str, tag: str, sender: str, crash: str = "") -> int:
-        """Start a carrier; its requests are told apart as `sender` of `tag`."""
-        log = self.oracle.folder / f"{tag}.carrier"
-        return self.nursery.start(run, store, log, crash, **{KEY: f"{tag}:{sender}"})
+    def carry(
+        self, given: Prepared, sender: str, crash: str = "", constants: Mapping[str, float] = MappingProxyType({})
+    ) -> int:
+        """Start a carrier; its requests are told apart as `sender` of the run's tag."""
+        log = str(self.oracle.folder / f"{given.tag}.carrier")
+        key = {KEY: f"{given.tag}:{sender}"}
+        return self.nursery.start(Order(given.run, given.store, log, crash, key, dict(constants)))
 
     def said(self, tag: str) -> str:
         """What the tag's carriers wrote to their log."""
         return (self.oracle.folder / f"{tag}.carrier").read_text()
 
-    def uninterrupted(self, run: str, store: str, tag: str) -> Uninterrupted:
+    def uninterrupted(self, given: Prepared) -> Uninterrupted:
         """Carry a run from beginning to end."""
-        pid = self.carry(run, store, tag, "only")
-        assert self.nursery.wait(pid) == 0, self.said(tag)
-        found: Facts = looked_up(store, partial(facts, run=run))
+        self.rests(self.carry(given, "only"), given.tag)
+        found = given.facts()
         assert found.state == "completed"
-        return Uninterrupted(found, Counter(item.body for item in self.oracle.asked(tag)))
+        return Uninterrupted(found, Counter(item.body for item in self.oracle.asked(given.tag)))
 
-    def carried_on(self, run: str, store: str, tag: str, expected: Uninterrupted) -> int:
+    def rests(self, pid: int, tag: str) -> None:
+        """Wait for a carrier, which ends by itself and leaves no process."""
+        assert self.nursery.wait(pid) == 0, self.said(tag)
+        assert gone(pid)
+
+    def carried_on(self, given: Prepared, expected: Uninterrupted) -> int:
         """After a kill of the sender `first`: carry the run on and check everything; returns how many calls repeated.
 
         A call in flight is one whose intent was committed and whose answer was not. Whether such a call had reached the
         server is known to the server alone, so `repeated_calls` counts also those that had not: by exactly as many as
         there were intents without a request.
         """
-        before: Journal = looked_up(store, partial(journal, run=run))
-        pid = self.carry(run, store, tag, "second")
-        assert self.nursery.wait(pid) == 0, self.said(tag)
-        assert gone(pid)
-        asked = self.oracle.asked(tag)
-        after: Journal = looked_up(store, partial(journal, run=run))
-        repeated = check_calls(before, after, asked, expected.bodies)
-        looked_up(store, check_integrity)
-        assert looked_up(store, partial(facts, run=run)) == expected.facts
+        before = given.journal()
+        self.rests(self.carry(given, "second"), given.tag)
+        repeated = check_calls(before, given.journal(), self.oracle.asked(given.tag), expected.bodies)
+        given.look(check_integrity)
+        assert given.facts() == expected.facts
         return repeated
 
 

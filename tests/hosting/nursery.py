@@ -12,9 +12,12 @@ import os
 import signal
 import subprocess
 import sys
+import threading
+import time
 import traceback
 from collections.abc import Generator, Mapping
 from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -25,25 +28,40 @@ _LOADED = (
 )  # fmt: skip
 
 
+@dataclass(frozen=True, slots=True)
+class Order:
+    """One carrier."""
+
+    run: str
+    store: str
+    log: str
+    crash: str = ""
+    """Where it dies, as `tests.hosting.crashing.points` names it."""
+    environment: Mapping[str, str] = field(default_factory=dict[str, str])
+    constants: Mapping[str, float] = field(default_factory=dict[str, float])
+    """Module constants by path, such as `dspex.hosting.control.BEAT_SECONDS`."""
+
+
 class Nursery:
     """Starts carriers and waits for them."""
 
     def __init__(self, process: subprocess.Popen[str]) -> None:
         self._process = process
         self._left: set[int] = set()
+        self._lock = threading.Lock()
 
-    def start(self, run: str, store: str, log: Path, crash: str = "", **environment: str) -> int:
-        """A carrier of `run`; returns its process id, which is its process group as well."""
-        order = {"run": run, "store": store, "log": str(log), "crash": crash, "environment": environment}
-        pid = int(self._ask(order)["pid"])
+    def start(self, order: Order) -> int:
+        """A carrier; returns its process id, which is its process group as well."""
+        pid = int(self._ask(asdict(order))["pid"])
         self._left.add(pid)
         return pid
 
     def wait(self, pid: int) -> int:
-        """Its exit status, or minus the signal that killed it."""
-        status = int(self._ask({"wait": pid})["status"])
+        """Its exit status, or minus the signal that killed it. Several threads may wait at once."""
+        while (status := self._ask({"wait": pid})["status"]) is None:
+            time.sleep(0.005)
         self._left.discard(pid)
-        return status
+        return int(status)
 
     def close(self) -> None:
         for pid in list(self._left):
@@ -53,9 +71,10 @@ class Nursery:
     def _ask(self, order: Mapping[str, Any]) -> dict[str, Any]:
         assert self._process.stdin is not None
         assert self._process.stdout is not None
-        self._process.stdin.write(json.dumps(order) + "\n")
-        self._process.stdin.flush()
-        answer: dict[str, Any] = json.loads(self._process.stdout.readline())
+        with self._lock:
+            self._process.stdin.write(json.dumps(order) + "\n")
+            self._process.stdin.flush()
+            answer: dict[str, Any] = json.loads(self._process.stdout.readline())
         return answer
 
 
@@ -81,8 +100,8 @@ def _main() -> None:
     for line in sys.stdin:
         order = json.loads(line)
         if "wait" in order:
-            _, status = os.waitpid(order["wait"], 0)
-            answer = {"status": os.waitstatus_to_exitcode(status)}
+            pid, status = os.waitpid(order["wait"], os.WNOHANG)
+            answer = {"status": os.waitstatus_to_exitcode(status) if pid else None}
         else:
             pid = os.fork()
             if pid == 0:
@@ -101,6 +120,9 @@ def _carry(order: Mapping[str, Any]) -> None:
         for source, target in ((null, 0), (log, 1), (log, 2)):
             os.dup2(source, target)
         os.environ.update(order["environment"])
+        for path, value in order["constants"].items():
+            module, _, name = path.rpartition(".")
+            setattr(sys.modules[module], name, value)
         if order["crash"]:
             from tests.hosting.crashing.points import install  # noqa: PLC0415
 

@@ -13,8 +13,8 @@ import signal
 import subprocess
 import sys
 import urllib.request
-from collections import defaultdict
-from collections.abc import Generator
+from collections import Counter, defaultdict
+from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from hashlib import sha256
@@ -63,6 +63,8 @@ class _Server:
     behaviours: defaultdict[str, Behaviour] = field(default_factory=lambda: defaultdict(Behaviour))
     seen: defaultdict[tuple[str, str], int] = field(default_factory=lambda: defaultdict(int))
     numbers: defaultdict[str, int] = field(default_factory=lambda: defaultdict(int))
+    answering: Counter[str] = field(default_factory=Counter[str])
+    held: Counter[tuple[str, float]] = field(default_factory=Counter[tuple[str, float]])
 
     def application(self) -> web.Application:
         app = web.Application()
@@ -76,7 +78,8 @@ class _Server:
         for name, value in changes.items():
             setattr(self.behaviours[tag], name, value)
         self._kill(self.behaviours[tag], tag)
-        return web.json_response({"seen": self.numbers[tag]})
+        held = {str(delay): count for (its, delay), count in self.held.items() if its == tag}
+        return web.json_response({"seen": self.numbers[tag], "answering": self.answering[tag], "held": held})
 
     async def complete(self, request: web.Request) -> web.Response:
         raw = await request.read()
@@ -89,7 +92,14 @@ class _Server:
             log.write(line + "\n")
         behaviour = self.behaviours[tag]
         self._kill(behaviour, tag)
-        await asyncio.sleep(behaviour.delay)
+        delay = behaviour.delay
+        self.held[tag, delay] += 1
+        self.answering[tag] += 1
+        try:
+            await asyncio.sleep(delay)
+        finally:
+            self.held[tag, delay] -= 1
+            self.answering[tag] -= 1
         if behaviour.refuse:
             return web.json_response({"error": {"message": "the server is down"}}, status=503)
         body = json.loads(raw)
@@ -126,9 +136,18 @@ class Oracle:
 
     def behave(self, tag: str, **changes: Any) -> int:
         """Change what happens to a tag's requests; returns how many came so far."""
+        return int(self._told(tag, changes)["seen"])
+
+    def waiting(self, tag: str, delay: float) -> bool:
+        """Whether all unanswered requests of a tag, at least one, came since its delay was set to `delay`."""
+        told = self._told(tag, {})
+        return bool(0 < told["answering"] == told["held"].get(str(delay), 0))
+
+    def _told(self, tag: str, changes: Mapping[str, Any]) -> dict[str, Any]:
         data = json.dumps(changes).encode()
         with urllib.request.urlopen(f"{self.address}/behave/{tag}", data=data, timeout=30) as response:
-            return int(json.load(response)["seen"])
+            told: dict[str, Any] = json.load(response)
+        return told
 
     def asked(self, tag: str) -> list[Asked]:
         """Every request of a tag, in the order they came."""

@@ -26,12 +26,13 @@ def same_label(gold: Example, prediction: Any) -> float:
     return float(gold.values["label"] == prediction["label"])
 
 
-def wanted(base_url: str, *, calls: int = 130, concurrency: int = 8, seed: int = 3) -> Wanted:
+def wanted(base_url: str, *, calls: int = 130, concurrency: int = 8, seed: int = 3, retries: int = 3) -> Wanted:
     """The search, on a model server at `base_url`."""
     ready = runtime(
         "oracle/colours",
         file="none",
         cache="none",
+        retries=retries,
         providers={"oracle": {"base_url": base_url, "key_env": KEY}},
     )
     return Wanted(

@@ -10,9 +10,9 @@ import time
 from pathlib import Path
 
 from dspex.storage.opening import open_database
-from tests.hosting.conftest import Prepared, copied
+from tests.hosting.conftest import copied
 from tests.hosting.crashing.points import POINTS
-from tests.hosting.durability import Bench, Uninterrupted, ended_by_kill, gone
+from tests.hosting.durability import Bench, Prepared, Uninterrupted, ended_by_kill, gone
 from tests.hosting.nursery import nursing
 from tests.hosting.oracle import serving
 from tests.hosting.project import KEY, prepared
@@ -27,13 +27,13 @@ def every_occurrence(bench: Bench, template: Prepared, folder: Path, whole: Unin
         while True:
             occurrence += 1
             given = copied(template, folder)
-            pid = bench.carry(given.run, given.store, given.tag, "first", f"{point}:{occurrence}")
+            pid = bench.carry(given, "first", f"{point}:{occurrence}")
             status = bench.nursery.wait(pid)
             if status == 0:
                 break
             assert ended_by_kill(status), bench.said(given.tag)
             assert gone(pid)
-            repeated += bench.carried_on(given.run, given.store, given.tag, whole)
+            repeated += bench.carried_on(given, whole)
             kills += 1
             Path(given.store).unlink()
         print(f"{point}: killed at each of its {occurrence - 1} passages", flush=True)
@@ -52,8 +52,7 @@ def main() -> None:
         with serving(folder) as oracle, nursing() as nursery:
             bench = Bench(oracle, nursery)
             template = asyncio.run(_template(folder, oracle.base_url))
-            given = copied(template, folder)
-            whole = bench.uninterrupted(given.run, given.store, given.tag)
+            whole = bench.uninterrupted(copied(template, folder))
             repeated = sum(
                 killed_and_carried_on(bench, copied(template, folder), whole, 1000 + seed) for seed in range(instants)
             )

@@ -6,9 +6,8 @@ from random import Random
 
 import pytest
 
-from tests.hosting.conftest import Prepared
 from tests.hosting.crashing.points import POINTS
-from tests.hosting.durability import Bench, Uninterrupted, ended_by_kill, gone
+from tests.hosting.durability import Bench, Prepared, Uninterrupted, ended_by_kill, gone
 
 # Occurrences early, in the middle and late, where a point is passed more than once.
 OCCURRENCES = {"round": 3, "fold": 2, "promotion": 1, "record": 31, "intent": 9}
@@ -18,10 +17,10 @@ INSTANTS = 20
 @pytest.mark.parametrize("point", POINTS)
 def test_killed_at_a_point(bench: Bench, copy: Prepared, uninterrupted: Uninterrupted, point: str) -> None:
     occurrence = OCCURRENCES.get(point.partition(".")[0], 23)
-    pid = bench.carry(copy.run, copy.store, copy.tag, "first", f"{point}:{occurrence}")
+    pid = bench.carry(copy, "first", f"{point}:{occurrence}")
     assert ended_by_kill(bench.nursery.wait(pid)), bench.said(copy.tag)
     assert gone(pid)
-    bench.carried_on(copy.run, copy.store, copy.tag, uninterrupted)
+    bench.carried_on(copy, uninterrupted)
 
 
 @pytest.mark.parametrize("seed", range(INSTANTS))
@@ -33,8 +32,8 @@ def killed_and_carried_on(bench: Bench, given: Prepared, uninterrupted: Uninterr
     """Kill after a number of requests and a moment that the seed says; returns how many calls were repeated."""
     rng = Random(seed)
     after, later = rng.randrange(1, uninterrupted.bodies.total() - 8), rng.uniform(0, 0.02)
-    pid = bench.carry(given.run, given.store, given.tag, "first")
+    pid = bench.carry(given, "first")
     bench.oracle.behave(given.tag, kill=pid, after=after, sender="first", later=later)
     assert ended_by_kill(bench.nursery.wait(pid)), bench.said(given.tag)
     assert gone(pid)
-    return bench.carried_on(given.run, given.store, given.tag, uninterrupted)
+    return bench.carried_on(given, uninterrupted)

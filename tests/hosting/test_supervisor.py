@@ -1,0 +1,145 @@
+"""The supervisor: restarts what dies, gives up what dies too often, adopts what it did not start."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import cast
+
+from dspex.hosting.handle import Run
+from dspex.hosting.liveness import Owner
+from dspex.hosting.supervisor import RestartPolicy, Supervisor
+from dspex.storage import runs
+from tests.hosting.durability import Bench, Prepared, Uninterrupted, check_calls, gone, until
+from tests.hosting.oracle import ROOT
+from tests.hosting.project import KEY
+from tests.hosting.test_steering import QUICK, asked, started
+
+EAGER = RestartPolicy(most=2, base=0.01)
+
+
+@dataclass(slots=True)
+class Carriers:
+    """Starts carriers for a supervisor, each dying where its turn says."""
+
+    bench: Bench
+    given: Prepared
+    deaths: tuple[str, ...] = ()
+    always: str = ""
+    started: list[int] = field(default_factory=list[int])
+
+    def __call__(self) -> subprocess.Popen[bytes]:
+        turn = len(self.started)
+        crash = self.deaths[turn] if turn < len(self.deaths) else self.always
+        pid = self.bench.carry(self.given, "first" if turn == 0 else "second", crash, QUICK)
+        self.started.append(pid)
+        return cast("subprocess.Popen[bytes]", _Process(self.bench, pid))
+
+
+@dataclass(frozen=True, slots=True)
+class _Process:
+    bench: Bench
+    pid: int
+
+    def wait(self) -> int:
+        return self.bench.nursery.wait(self.pid)
+
+
+def watched(carriers: Carriers, policy: RestartPolicy = EAGER) -> int:
+    """What the supervisor returns."""
+    given = carriers.given
+    return given.within(lambda run: Supervisor(run.database, given.run, carriers, policy).watch())
+
+
+def test_a_carrier_that_dies_is_started_again_and_ends_where_it_would_have(
+    bench: Bench, copy: Prepared, uninterrupted: Uninterrupted
+) -> None:
+    carriers = Carriers(bench, copy, deaths=("commit.before:20",))
+    assert watched(carriers) == 0
+    assert len(carriers.started) == 2
+    assert copy.status().restarts == 1
+    assert copy.facts() == uninterrupted.facts
+    assert all(gone(pid) for pid in carriers.started)
+    journal = copy.journal()
+    sent = len(bench.oracle.asked(copy.tag))
+    assert sent - uninterrupted.bodies.total() == journal.repeated
+
+
+def test_a_carrier_that_always_dies_is_given_up_with_the_reason(bench: Bench, copy: Prepared) -> None:
+    carriers = Carriers(bench, copy, always="intent.before:1")
+    assert watched(carriers) == 1
+    status = copy.status()
+    assert (status.state, status.restarts, len(carriers.started)) == ("crashed", 2, 3)
+    assert "died of signal 9, 3 times" in status.reason
+    assert bench.oracle.asked(copy.tag) == []
+
+
+def test_a_pause_between_a_death_and_the_next_start_is_kept(bench: Bench, copy: Prepared) -> None:
+    carriers = Carriers(bench, copy, deaths=("commit.before:20",))
+
+    async def test(run: Run) -> int:
+        watching = asyncio.ensure_future(Supervisor(run.database, copy.run, carriers, RestartPolicy(base=1.0)).watch())
+        while (await run.status()).restarts == 0:
+            await asyncio.sleep(0.01)
+        await run.pause()
+        return await watching
+
+    assert copy.within(test) == 0
+    assert copy.status().state == "paused"
+    assert len(carriers.started) == 1
+
+
+def test_a_run_that_an_earlier_supervisor_started_is_waited_for(bench: Bench, copy: Prepared) -> None:
+    pid = started(bench, copy)
+    carriers = Carriers(bench, copy)
+    assert watched(carriers) == 0
+    bench.rests(pid, copy.tag)
+    assert carriers.started == []
+    assert copy.status().state == "completed"
+
+
+def test_killed_supervisor_killed_carrier(
+    bench: Bench, copy: Prepared, uninterrupted: Uninterrupted, tmp_path: Path
+) -> None:
+    """With the processes as users have them: the carrier outlives its supervisor, the next one adopts it."""
+    bench.oracle.behave(copy.tag, delay=0.1)
+    first = supervisor(copy, "first", tmp_path)
+    asked(bench, copy, 10)
+    first.kill()
+    assert first.wait() == -signal.SIGKILL
+    count = bench.oracle.behave(copy.tag)
+    asked(bench, copy, count + 10)
+    owner = Owner.read(copy.look(partial(runs.find, id=copy.run)).owner)
+    assert owner is not None
+    assert copy.status().restarts == 0
+    second = supervisor(copy, "second", tmp_path)
+    os.kill(owner.pid, signal.SIGKILL)
+    until(lambda: not copy.status().alive)
+    before = copy.journal()
+    bench.oracle.behave(copy.tag, delay=0.001)
+    assert second.wait(60) == 0
+    check_calls(before, copy.journal(), bench.oracle.asked(copy.tag), uninterrupted.bodies)
+    assert copy.facts() == uninterrupted.facts
+    assert gone(first.pid)
+    assert gone(second.pid)
+
+
+def supervisor(given: Prepared, sender: str, folder: Path) -> subprocess.Popen[bytes]:
+    """A supervisor as `dspex.hosting.launching` starts it."""
+    environment = {
+        **os.environ,
+        "DSPEX_STORE": given.store,
+        "PYTHONPATH": os.pathsep.join([str(ROOT / "src"), str(ROOT)]),
+        KEY: f"{given.tag}:{sender}",
+    }
+    with (folder / "supervisor.log").open("ab") as log:
+        return subprocess.Popen(
+            [sys.executable, "-m", "dspex.hosting.supervisor", given.run],
+            stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=environment, start_new_session=True,
+        )  # fmt: skip
