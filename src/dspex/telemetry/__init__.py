@@ -1,1 +1,0 @@
-"""What happened: usage, progress and events."""
