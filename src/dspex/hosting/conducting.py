@@ -151,6 +151,8 @@ class _Conductor:
             return await self._search(built)
         finally:
             await control.close()
+            if live is None or live.runtime is None:
+                await built.runtime.lm.aclose()
 
     async def _enter(self) -> None:
         """Into `running`; what was asked of an earlier owner that died before it could is asked again."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 from dspex.hosting.liveness import folder_of
@@ -26,4 +27,6 @@ def launch(store: str, run: str, database: Database) -> int:
             [sys.executable, "-m", "dspex.hosting.supervisor", run],
             stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=environment, start_new_session=True,
         )  # fmt: skip
+    # Reaped when it ends, should this process still be there; it does not wait for it.
+    threading.Thread(target=process.wait, name=f"dspex-reap-{run}", daemon=True).start()
     return process.pid
