@@ -185,6 +185,17 @@ CHAT = [
         "coerce"),
     Odd("list that stops", "chat", "tags", "[[tags]]\n[\"red\", \"gre", CUT),
     Odd("one text for a list", "chat", "tags", "[[tags]]\nred\n\n[[end]]", REFUSED),
+    Odd("list in python's quotes", "chat", "tags", "[[tags]]\n['red', 'green']\n\n[[end]]", {"tags": ["red", "green"]},
+        "coerce"),
+    Odd("list in python's quotes with an apostrophe", "chat", "tags", "[[tags]]\n['red', 'it's']\n\n[[end]]", REFUSED),
+    Odd("admissible value in brackets", "chat", "label", "[[label]]\n(Good)\n\n[[end]]", {"label": "good"}, "coerce"),
+    Odd("labelled lines of YAML in a code block", "chat", "thought",
+        "```yaml\nreasoning: \"Because: so\"\nanswer: Paris\n```", {"reasoning": "Because: so", "answer": "Paris"},
+        "scan"),
+    Odd("sections in a code block without an end", "chat", "thought",
+        "```\n[[reasoning]]\nSo.\n\n[[answer]]\nParis\n```", {"reasoning": "So.", "answer": "Paris"}, "scan"),
+    Odd("a mark of the server's at the end", "chat", "answer", "[[answer]]\nParis<|im_end|>", {"answer": "Paris"},
+        "scan"),
     Odd("null for what may be null", "chat", "maybe", "[[note]]\nnull\n\n[[size]]\n2\n\n[[end]]",
         {"note": None, "size": 2}, "strict"),
     Odd("the text null, quoted", "chat", "maybe", "[[note]]\n\"null\"\n\n[[size]]\n2\n\n[[end]]",
@@ -195,6 +206,13 @@ CHAT = [
 ]  # fmt: skip
 
 OBJECTS = [
+    Odd("a decimal without its nought", "json", "rate", "{\"rate\": .5}", {"rate": 0.5}, "repair"),
+    Odd("a bare list", "json", "tags", "[\"red\", \"green\"]", {"tags": ["red", "green"]}, "scan"),
+    Odd("a mark of the server's at the end", "json", "route", "{\"team\": \"billing\", \"urgency\": 3}<|im_end|>",
+        BILLING, "scan"),
+    Odd("escaped as a whole", "json", "route", "{\\\"team\\\": \\\"billing\\\", \\\"urgency\\\": 3}", BILLING,
+        "repair"),
+    Odd("no braces", "json", "route", "\"team\": \"billing\",\n\"urgency\": 3", BILLING, "coerce"),
     Odd("as asked", "json", "route", "{\"team\": \"billing\", \"urgency\": 3}", BILLING, "strict"),
     Odd("over several lines", "json", "route", "{\n  \"team\": \"billing\",\n  \"urgency\": 3\n}\n", BILLING, "strict"),
     Odd("code block", "json", "route", "```json\n{\"team\": \"billing\", \"urgency\": 3}\n```", BILLING, "scan"),
@@ -296,11 +314,9 @@ OBJECTS = [
         {"reasoning": "\"answer\": 1", "answer": "answer"}, "strict"),
     Odd("sections instead", "json", "route", "[[team]]\nbilling\n\n[[urgency]]\n3\n\n[[end]]", BILLING, "scan"),
     Odd("a quotation and a comma inside a text", "json", "thought",
-        "{\"reasoning\": \"He said \"no\", then left\", \"answer\": \"no\"}",
-        {"reasoning": "He said \"no\", then left", "answer": "no"}, "repair"),
+        "{\"reasoning\": \"He said \"no\", then left\", \"answer\": \"no\"}", REFUSED),
     Odd("a key and a value inside a text", "json", "thought",
-        "{\"reasoning\": \"set \"key\": \"value\" here\", \"answer\": \"no\"}",
-        {"reasoning": "set \"key\": \"value\" here", "answer": "no"}, "repair"),
+        "{\"reasoning\": \"set \"key\": \"value\" here\", \"answer\": \"no\"}", REFUSED),
     Odd("two texts side by side", "json", "thought", "{\"reasoning\": \"x\" \"y\", \"answer\": \"no\"}", REFUSED),
     Odd("two texts joined", "json", "thought", "{\"reasoning\": \"x\" + \"y\", \"answer\": \"no\"}", REFUSED),
     Odd("a quotation mark forgotten before an optional member", "json", "maybe",
@@ -315,6 +331,7 @@ OBJECTS = [
 ]  # fmt: skip
 
 ELEMENTS = [
+    Odd("a table", "xml", "route", "| team | urgency |\n|---|---|\n| billing | 3 |", REFUSED),
     Odd("as asked", "xml", "route", "<team>billing</team>\n<urgency>3</urgency>", BILLING, "strict"),
     Odd("over several lines", "xml", "route", "<team>\nbilling\n</team>\n\n<urgency>\n3\n</urgency>\n", BILLING,
         "strict"),

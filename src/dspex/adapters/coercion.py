@@ -11,15 +11,18 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from dspex.adapters.values import encode, is_array, is_object, loads
+from dspex.adapters.objects import repaired
+from dspex.adapters.values import DuplicateKeyError, encode, is_array, is_object, loads
 from dspex.adapters.wording import admitted, resolved, type_name
 from dspex.kernel.ports import JSON
 
 _DRESSED = re.compile(r"^[\s*_`\"'“”‘’]*(.*?)[\s*_`\"'“”‘’.,;:!]*$", re.DOTALL)  # noqa: RUF001 - typographic quotes
+_LONGEST = 300
 _WHOLE = re.compile(r"[+-]?[0-9]{1,400}(?:\.0*)?")
 _DECIMAL = re.compile(r"[+-]?(?:[0-9]{1,400}(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]{1,3})?")
 _BULLET = re.compile(r"[ \t]*(?:[-*•]|[0-9]{1,3}[.)])[ \t]+(\S.*?)[ \t\r]*")
 _FENCE = re.compile(r"\s*```[\w-]*[ \t]*\r?\n(.*?)\r?\n?[ \t]*```\s*", re.DOTALL)
+_BRACKETED = re.compile(r"[(\[]([^()\[\]]+)[)\]]")
 _WORDS = {"true": True, "yes": True, "false": False, "no": False}
 _NULLS = frozenset({"null", "none"})
 
@@ -142,10 +145,14 @@ class Coercion:
 
     def _from_text(self, path: str, text: str, kind: type) -> JSON:
         fenced = _FENCE.fullmatch(text)
+        text = fenced.group(1) if fenced else text
+        bare = text.strip()
         try:
-            value = loads(fenced.group(1) if fenced else text)
-        except ValueError:
+            value = loads(bare)
+        except DuplicateKeyError:
             return text
+        except ValueError:
+            value = repaired(bare) if bare[:1] in ("[", "{") else None
         return self._changed(path, text, value, "JSON in text read") if isinstance(value, kind) else text
 
 
@@ -173,12 +180,16 @@ def unique_keys(names: Sequence[str]) -> dict[str, str]:
 
 
 def _plain_choice(text: str) -> str:
-    return re.sub(r"[\s_\-]+", " ", _undressed(text)).strip().casefold()
+    bare = re.sub(r"[\s_\-]+", " ", _undressed(text)).strip().casefold()
+    bracketed = _BRACKETED.fullmatch(bare)
+    return bracketed.group(1) if bracketed else bare
 
 
 def _undressed(text: str) -> str:
     fenced = _FENCE.fullmatch(text)
-    found = _DRESSED.match(fenced.group(1) if fenced else text)
+    text = fenced.group(1) if fenced else text
+    # Longer texts are no key, number or admissible value in a dress, and would make the pattern slow.
+    found = _DRESSED.match(text) if len(text) <= _LONGEST else None
     return found.group(1) if found else text
 
 

@@ -15,16 +15,21 @@ from dspex.kernel.ports import JSON, Completion, Parsed
 from dspex.kernel.signature import FieldSchema, Schema
 from dspex.kernel.validation import InvalidValuesError
 
+_SPECIAL = re.compile(r"(?:\s*(?:<\|[a-z_]{1,30}\|>|</s>))+\s*\Z")
+"""Marks of the end of a message that some servers leave in it."""
 _THINKING = re.compile(r"<(think|thinking|thought)>.*?</\1>", re.DOTALL | re.IGNORECASE)
 _THINKING_TAG = re.compile(r"<(/?)(?:think|thinking|thought)>", re.IGNORECASE)
+
+
+_LIST = frozenset({"array"})
 
 
 class AnswerFields:
     """The output fields of one signature, with everything about them that parsing needs, precomputed."""
 
     __slots__ = (
-        "closed", "everything", "folded", "names", "nulls", "readers", "required", "texts", "thinks", "types",
-        "validate",
+        "closed", "everything", "folded", "listing", "names", "nulls", "readers", "required", "texts", "thinks",
+        "types", "validate",
     )  # fmt: skip
 
     def __init__(self, schema: Schema) -> None:
@@ -40,6 +45,7 @@ class AnswerFields:
         self.texts = frozenset(name for name, schema in self.types.items() if "string" in admitted(schema))
         self.folded = unique_keys(self.names)
         self.closed = outputs[0].name if len(outputs) == 1 and _is_closed(outputs[0]) else None
+        self.listing = self.closed is not None and admitted(outputs[0].type) == _LIST
         self.thinks = any(plain_key(name) in ("think", "thinking", "thought") for name in self.names)
 
     def name_of(self, key: str) -> str | None:
@@ -51,7 +57,7 @@ def _is_closed(field: FieldSchema) -> bool:
     """Whether a bare text can be nothing but a value of this field."""
     kinds = admitted(field.type)
     listed = "enum" in field.type or "const" in field.type or "$ref" in field.type
-    return kinds <= {"integer", "number", "boolean"} or (listed and kinds <= {"string", "integer"})
+    return kinds == _LIST or kinds <= {"integer", "number", "boolean"} or (listed and kinds <= {"string", "integer"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,15 +97,16 @@ def climb(completion: Completion, notation: Notation, fields: AnswerFields) -> P
             return Parsed(fields.validate(values), "strict")
         except InvalidValuesError:
             return _checked(Candidate(values), fields, text)
-    text, notes = _without_thinking(text, fields)
+    text, notes = _without_thinking(_SPECIAL.sub("", text), fields)
     if not text.strip():
         raise ParseError("the answer is empty", problems=("the answer is empty",))
     for reading in notation.readings:
         candidate = reading(text, fields)
         if candidate is not None:
             return _checked(Candidate(candidate.values, candidate.rung, (*notes, *candidate.notes)), fields, text)
-    if fields.closed is not None and len(text) < 200:
-        read = fields.readers[fields.closed](text.strip())
+    bare = text.strip()
+    if fields.closed is not None and (len(bare) < 200 if not fields.listing else bare[0] == "[" and bare[-1] == "]"):
+        read = fields.readers[fields.closed](bare)
         return _checked(
             Candidate({fields.closed: read}, notes=(*notes, "a bare answer without its field")), fields, text
         )
@@ -149,6 +156,14 @@ def twice(name: str) -> ParseError:
     """The refusal of an answer that gives one field two different values."""
     said = f"{name}: is there twice, with different values"
     return ParseError(said, problems=(said,))
+
+
+def without_fence(value: str, before: str) -> str:
+    """A last value without the closing fence of a code block that was opened `before` the first field."""
+    if "```" not in value or before.count("```") % 2 == 0 or value.count("```") % 2 == 0:
+        return value
+    kept, _, after = value.rpartition("```")
+    return kept if not after.strip() else value
 
 
 def _excerpt(text: str) -> str:

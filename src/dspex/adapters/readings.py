@@ -7,15 +7,16 @@ from collections.abc import Iterable
 
 from pydantic_core import from_json
 
-from dspex.adapters.ladder import AnswerFields, Candidate, twice
-from dspex.adapters.objects import Found, find_objects, nested_json
+from dspex.adapters.ladder import AnswerFields, Candidate, twice, without_fence
+from dspex.adapters.objects import Found, find_objects, nested_json, uncertain
 from dspex.adapters.values import is_array, is_object, loads
 from dspex.errors import ParseError
 from dspex.kernel.ports import JSON
 
 _WRAPPED_DEPTH = 3
 _AN_OBJECT = ("a JSON object",)
-_MEMBER = re.compile(r"[\"']([^\"'\n]{1,80})[\"']\s*:")
+_QUOTED_MEMBER = re.compile(r"[\"']([^\"'\n]{1,80})[\"']\s*:")
+_MEMBER = re.compile(r"[\"']?([^\"'\n{,:]{1,80})[\"']?\s*:")
 _LABELLED = re.compile(
     r"^[ \t]*(?:[-*•][ \t]+|[0-9]{1,2}[.)][ \t]+|#{1,6}[ \t]+|>[ \t]*)?"
     r"(?P<open>[*_`\"]{0,3})(?P<key>[A-Za-z_][\w \-]{0,60}?)"
@@ -31,7 +32,18 @@ def read_object(text: str, fields: AnswerFields) -> Candidate | None:
         return Candidate(exact, notes=_AN_OBJECT)
     if "{" not in text:
         return None
-    candidates = [found for item in find_objects(text) for found in _answers_in(item, fields)]
+    candidates: list[Candidate] = []
+    rest: list[str] = []
+    position = 0
+    for item in find_objects(text):
+        answers = list(_answers_in(item, fields))
+        candidates.extend(answers)
+        if answers:
+            rest.append(text[position : item.start])
+            position = item.end
+    rest.append(text[position:])
+    if any(fields.name_of(key) for part in rest for key in _QUOTED_MEMBER.findall(part)):
+        raise uncertain()  # a member outside of every object: one of them is damaged
     if not candidates:
         return None
     full = [item for item in candidates if fields.required <= item.values.keys()]
@@ -105,7 +117,7 @@ def _candidate(
     extra = [repr(key) for key in given if fields.name_of(key) is None]
     ignored = (f"ignored {', '.join(extra)}",) if extra else ()
     if rung == "repair" and (extra or any(_swallowed(value, fields) for value in values.values())):
-        raise ParseError("the JSON of the answer cannot be read for certain", problems=("write valid JSON",))
+        raise uncertain()
     return Candidate(values, "coerce" if renamed else rung, (*notes, *renamed, *ignored))
 
 
@@ -126,11 +138,24 @@ def read_labels(text: str, fields: AnswerFields) -> Candidate | None:
     raw: dict[str, str] = {}
     ends = [match.start() for match, _ in heads[1:]] + [len(text)]
     for (match, name), end in zip(heads, ends, strict=True):
-        value = f"{match.group('rest') or ''}{text[match.end() : end]}".strip()
+        value = without_fence(f"{match.group('rest') or ''}{text[match.end() : end]}", text[: heads[0][0].start()])
+        value = value.strip()
         if name in raw and raw[name] != value:
             raise twice(name)
         raw[name] = value
-    return Candidate({name: fields.readers[name](value) for name, value in raw.items()}, notes=("labelled lines",))
+    values = {name: fields.readers[name](_unquoted(value)) for name, value in raw.items()}
+    return Candidate(values, notes=("labelled lines",))
+
+
+def _unquoted(text: str) -> str:
+    """The text inside one pair of quotation marks, as YAML and JSON write it."""
+    if len(text) > 1 and text[0] == text[-1] == '"':
+        try:
+            value = loads(text)
+        except ValueError:
+            return text
+        return value if isinstance(value, str) else text
+    return text
 
 
 def _is_label(match: re.Match[str]) -> bool:

@@ -10,7 +10,7 @@ import re
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
 
-from dspex.adapters.ladder import AnswerFields, Candidate, twice
+from dspex.adapters.ladder import AnswerFields, Candidate, twice, without_fence
 from dspex.adapters.values import Read, writer_of
 from dspex.errors import CutOffError
 from dspex.kernel.ports import JSON
@@ -156,7 +156,7 @@ def read_sections(text: str, fields: AnswerFields) -> Candidate | None:
                 break
             continue
         end = heads[index + 1].start() if index + 1 < len(heads) else len(text)
-        raw = sections.bare(f"{head.group(2)}{text[head.end() : end]}")
+        raw = sections.bare(without_fence(f"{head.group(2)}{text[head.end() : end]}", text[: heads[0].start()]))
         if name in found and found[name] != raw:
             raise twice(name)
         found[name] = raw
