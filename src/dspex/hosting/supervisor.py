@@ -58,10 +58,16 @@ class Supervisor:
     async def watch(self) -> int:
         """Until the run rests or is given up; returns an exit status."""
         deaths: list[float] = []
+        counted = False
         while True:
             await self._adopted()
-            if await self._state() in RESTING:
+            state = await self._state()
+            if state in RESTING:
                 return 0
+            if state != "queued" and not counted:
+                reason = "its process died, which another supervisor had started"
+                await self.database.write(partial(runs.restarted, id=self.run, reason=reason))
+            counted = False
             process = self.start()
             status = await asyncio.to_thread(process.wait)
             if status == RESTS and await self._state() != "queued":  # it may have been resumed meanwhile
@@ -79,6 +85,7 @@ class Supervisor:
                 await self.database.write(partial(_crashed, run=self.run, reason=reason))
                 return 1
             await self.database.write(partial(runs.restarted, id=self.run, reason=died))
+            counted = True
             await asyncio.sleep(seconds)
 
     async def _state(self) -> RunState:

@@ -20,7 +20,9 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 _GROUP = 1024
 _ATTEMPTS = 6
-_AGAIN = ("40001", "40P01", "57P01", "57P03", "08006", "08001", "08003")
+IDLE_SECONDS = 10.0
+"""A process that is stopped within a transaction loses it after this time, and with it the rows that it holds."""
+_AGAIN = ("25P03", "40001", "40P01", "57P01", "57P03", "08006", "08001", "08003")
 """Serialization failures, deadlocks and lost connections: the transaction did not happen and may be tried again."""
 
 
@@ -32,7 +34,14 @@ class PostgresDatabase:
         shown = parsed.set(drivername="postgresql").render_as_string(hide_password=True)
         self.location = Location("postgresql", shown)
         try:
-            self._engine: AsyncEngine = create_async_engine(parsed, pool_size=4, max_overflow=4, pool_pre_ping=True)
+            settings = {"idle_in_transaction_session_timeout": str(int(IDLE_SECONDS * 1000))}
+            self._engine: AsyncEngine = create_async_engine(
+                parsed,
+                pool_size=4,
+                max_overflow=4,
+                pool_pre_ping=True,
+                connect_args={"server_settings": settings},
+            )
         except ModuleNotFoundError as error:
             raise ConfigurationError(
                 f"{shown}: PostgreSQL needs the extra `postgres`: pip install 'dspex[postgres]'"
