@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,9 @@ from dspex.cli.output import columns, emit, say
 from dspex.cli.project import Project
 from dspex.configuration.settings import FILE_NAME, Resolved, find_file
 from dspex.kernel.canonical import is_mapping
+
+_PASSWORD = re.compile(r"(://[^/:@]*):[^/]*@")
+"""The password of a URL, with what is before it."""
 
 
 def config(json: Json = False) -> None:
@@ -34,6 +38,8 @@ def settings_rows(resolved: Resolved) -> list[tuple[str, Any, str]]:
     rows: list[tuple[str, Any, str]] = []
     for name, item in resolved.settings.model_dump(mode="json").items():
         origin = resolved.origins[name]
+        if name == "store" and item is not None:
+            item = _PASSWORD.sub(r"\1:***@", item)
         rows.extend((key, found, "default" if found is None else origin) for key, found in _opened(name, item))
     return rows
 

@@ -25,6 +25,7 @@ from dspex.kernel.ports import JSON
 from dspex.kernel.program import Program
 from dspex.optimization.ports import Evaluation
 from dspex.storage import runs
+from dspex.storage.calls import spent_by
 from dspex.storage.database import Database
 from dspex.storage.ledgers import rows_of
 from dspex.storage.runs import RESTING, CommandKind, RunRow, RunState
@@ -57,6 +58,7 @@ class RunStatus:
     calls: int
     """Sent, repeated ones included."""
     cost: float | None
+    """Dollars for its own calls that were answered; None: a price is unknown."""
     repeated_calls: int
     unknown_calls: int
     evaluations: int
@@ -107,14 +109,16 @@ class Run:
 
     async def status(self) -> RunStatus:
         """Where it is; answers without any process of the run's."""
-        row, found = await self.database.read(lambda c: (runs.find(c, self.id), runs.counts(c, self.id)))
+        row, found, paid = await self.database.read(
+            lambda c: (runs.find(c, self.id), runs.counts(c, self.id), spent_by(c, self.id))
+        )
         now = time.time()
         best, seed = _scores(row)
         return RunStatus(
             id=row.id, state=row.state, reason=row.reason, alive=alive(self.database.location, row, now),
             stalled=stalled(self.database.location, row, now),
             orphaned=orphaned(self.database.location, row, now), best_score=best, seed_score=seed,
-            calls=found["calls"], cost=row.progress.get("usd"), repeated_calls=found["repeated_calls"],
+            calls=found["calls"], cost=paid.usd, repeated_calls=found["repeated_calls"],
             unknown_calls=found["unknown_calls"], evaluations=found["evaluations"],
             candidates=int(row.progress.get("candidates") or 0), rounds=found["rounds"], restarts=row.restarts,
             seconds=float(row.progress.get("seconds") or 0.0), budget=Budget.model_validate(row.budget),
