@@ -42,6 +42,8 @@ class Facts:
     """(candidate, example, sample, round, score)."""
     rounds: tuple[tuple[int, str, bool], ...]
     """(number, its data, folded)."""
+    consumed: tuple[int, int, int]
+    """Calls, input and output tokens that evaluations and decisions are booked with."""
     failures: int
     versions: tuple[tuple[str, int, str], ...]
     labels: tuple[tuple[str, str, int], ...]
@@ -117,6 +119,9 @@ def facts(connection: Connection, run: str) -> Facts:
     decided = select(rounds).where(rounds.c.run == run).order_by(rounds.c.number)
     made = select(candidates).where(candidates.c.run == run).order_by(candidates.c.position)
     failed = connection.execute(select(failures).where(failures.c.run == run)).all()
+    booked = [json.loads(item.data)[4] for item in connection.execute(scored)]
+    booked += [json.loads(item.data)[3] for item in connection.execute(decided)]
+    calls_booked, asked, given = (sum(usage[place] for usage in booked) for place in range(3))
     return Facts(
         state=row.state,
         program=Program.from_data(result["program"]).hash if "program" in result else "",
@@ -126,6 +131,7 @@ def facts(connection: Connection, run: str) -> Facts:
             sorted((r.candidate, r.example, r.sample, r.round, r.score) for r in connection.execute(scored))
         ),
         rounds=tuple((item.number, item.data, item.folded is not None) for item in connection.execute(decided)),
+        consumed=(calls_booked, asked, given),
         failures=len(failed),
         versions=tuple((r.program, r.number, r.hash) for r in connection.execute(select(versions))),
         labels=tuple((r.program, r.label, r.number) for r in connection.execute(select(labels))),
