@@ -7,11 +7,12 @@ LOCK = --quiet --universal --python-version 3.11 --generate-hashes --no-emit-ind
 	--custom-compile-command "make lock" $(LOCKFLAGS)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check bench fix lock clean
+.PHONY: help demo test soak check bench fix lock clean
 
 help:
 	@echo "make demo    watch a program get measurably better, offline, in under a minute"
 	@echo "make test    run every test"
+	@echo "make soak    kill runs at every occurrence of every point, and at 500 random instants"
 	@echo "make check   format, lint, types, import contracts"
 	@echo "make fix     format, and repair what the linter can"
 	@echo "make bench   measure, against a peer, and write docs/benchmarks.md"
@@ -29,6 +30,9 @@ demo: $(VENV)/.stamp-core
 
 test: $(VENV)/.stamp-dev
 	$(BIN)/python -m pytest
+
+soak: $(VENV)/.stamp-dev
+	$(BIN)/python -m tests.hosting.soak --instants 500
 
 check: $(VENV)/.stamp-dev
 	$(BIN)/ruff format --check $(CODE)
