@@ -21,13 +21,14 @@ from dspex.hosting.building import Built, Live, build, changed
 from dspex.hosting.control import Control
 from dspex.hosting.liveness import LEASE_SECONDS, Owner, RunLock, alive, lock_of
 from dspex.hosting.promotion import conclude
+from dspex.hosting.remembering import JournalOverMemory
 from dspex.hosting.specification import RunSpec
-from dspex.kernel.ports import JSON, Event, Usage
+from dspex.kernel.ports import JSON, CallStore, Event, Usage
 from dspex.optimization.interruption import Interrupted, Interruption, Wish
 from dspex.optimization.result import OptimizationResult
 from dspex.optimization.runner import Runner, Session
 from dspex.storage import runs
-from dspex.storage.calls import DatabaseCallStore, spent_by
+from dspex.storage.calls import DatabaseCallStore, bought_by, spent_by
 from dspex.storage.database import Database, StorageError
 from dspex.storage.ledgers import DurableLedger
 from dspex.storage.runs import Command, RunRow, RunState
@@ -175,7 +176,11 @@ class _Conductor:
         calls = DatabaseCallStore(self.database, self.id, self.seat.epoch, self.guard, booked=ledger.booked_calls())
         runtime = built.runtime
         if isinstance(runtime.lm, ModelStack):
-            runtime = replace(runtime, lm=runtime.lm.with_store(calls))
+            store: CallStore = calls
+            if (memory := runtime.lm.policies.store) is not None:
+                own = await self.database.read(lambda c: bought_by(c, self.id))
+                store = JournalOverMemory(calls, memory, own)
+            runtime = replace(runtime, lm=runtime.lm.with_store(store))
         spent = await self.database.read(lambda c: spent_by(c, self.id))
         if (carried := self._spec.carried) is not None:
             spent = spent + Usage(**carried.model_dump())

@@ -174,6 +174,13 @@ def completion_of(text: str, key: str = "") -> Completion:
     return Completion(answer, reason, usage, model, tuple(tool_calls), False, key)
 
 
+def bought_by(connection: Connection, run: str) -> frozenset[str]:
+    """The calls of a run that were answered, by key."""
+    return frozenset(
+        connection.execute(select(calls.c.key).where(calls.c.run == run, calls.c.state == "done")).scalars()
+    )
+
+
 def spent_by(connection: Connection, run: str) -> Usage:
     """What a run's answered calls have used, each once.
 
