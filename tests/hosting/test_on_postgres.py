@@ -56,6 +56,24 @@ def test_a_process_that_lost_its_lease_writes_nothing_any_more(
     assert bench.oracle.behave(given.tag) - sent <= 8  # only what it had meant to send before it was stopped
 
 
+def test_a_process_that_was_taken_over_ends_though_it_does_not_listen(
+    bench: Bench, server: str, uninterrupted: Uninterrupted
+) -> None:
+    """Its heartbeat would tell it; without one, its next write is refused while the new owner goes on."""
+    given = made(bench, new_database(server))
+    bench.oracle.behave(given.tag, delay=0.05)
+    pid = bench.carry(given, "first", constants={**SHORT, "dspex.hosting.control.BEAT_SECONDS": 1000.0})
+    until(lambda: bench.oracle.behave(given.tag) >= 20)
+    os.kill(pid, signal.SIGSTOP)
+    until(lambda: not given.status().alive)
+    second = bench.carry(given, "second")
+    until(lambda: any(item.sender == "second" for item in bench.oracle.asked(given.tag)))
+    os.kill(pid, signal.SIGCONT)
+    assert bench.nursery.wait(pid) == TAKEN, bench.said(given.tag)
+    bench.rests(second, given.tag)
+    assert given.facts() == uninterrupted.facts
+
+
 def test_another_process_is_refused_while_the_lease_holds(bench: Bench, server: str) -> None:
     given = made(bench, new_database(server))
     bench.oracle.behave(given.tag, delay=0.1)
