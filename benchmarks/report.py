@@ -156,8 +156,8 @@ _REMARKS = """## How to read it
 - *An answer already bought*: each answer is fetched once over HTTP, then asked for again; from disk, with nothing in
   memory. DSPEx awaited in one loop.
 - *Optimizers*: 100 examples to learn from and 100 to choose by; CPU of the whole optimization over the calls that it
-  asked for. `dspex.optimize` as it is called without more, its ledger in memory. They do different things with their
-  calls: this is the price of a call, not of what they find.
+  asked for. `dspex.optimize` as it is called without more: a durable run, its journal in SQLite. They do different
+  things with their calls: this is the price of a call, not of what they find.
 
 Run it again: `make bench`; a part of it: `python -m benchmarks.run_all --only call --quick`. The measuring harness is
 looked for in `../shared/bench`, or where `BENCH_HARNESS` says."""
