@@ -40,6 +40,8 @@ class DspexError(Exception):
 
     transient: bool = False
     infrastructure: bool = False
+    fatal: bool = False
+    """Whoever keeps the books cannot go on, so it is never written down as what came of an example."""
     partial: object = None
     """What was done by then, where this stopped work in the middle: an `Evaluation`."""
 

@@ -109,3 +109,21 @@ def test_another_sample_is_another_draw() -> None:
 
     asyncio.run(assess(route(), tickets(1)[0], ExactMatch("team"), runtime(script), sample=3))
     assert asked == [3]
+
+
+class BooksLostError(DspexError):
+    """Stands for a store that cannot be written: an error of whoever keeps the books."""
+
+    infrastructure = True
+    fatal = True
+
+
+def test_a_fatal_error_is_never_what_came_of_an_example() -> None:
+    with pytest.raises(BooksLostError, match="disk is full"):
+        assessed(raising(BooksLostError("the disk is full")))
+
+    async def metric(example: Example, state: State) -> float:
+        raise BooksLostError("the disk is full")
+
+    with pytest.raises(BooksLostError, match="disk is full"):
+        assessed(metric=metric)

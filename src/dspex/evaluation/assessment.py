@@ -93,8 +93,8 @@ async def assess(
 ) -> Assessment:
     """Run `program` on `example` and score what it gives; `sample` is the index of the draw.
 
-    Raises ConfigurationError for what is wrong before the first call (of program or metric); any later failure is in
-    the assessment, for the caller to decide by its `error_kind`.
+    Raises ConfigurationError for what is wrong before the first call (of program or metric), and an error that is
+    `fatal` at any time; any other failure is in the assessment, for the caller to decide by its `error_kind`.
     """
     scorer = as_metric(metric, runtime)
     values = example.values
@@ -103,6 +103,8 @@ async def assess(
     try:
         state = await execute(program, inputs, runtime, sample=sample)
     except StepError as error:
+        if isinstance(error.cause, DspexError) and error.cause.fatal:
+            raise error.cause from error
         score = None if error.infrastructure else 0.0
         return _failed(example, sample, began, error, score)
     except InputError as error:  # the row's fault, not the program's answer
@@ -110,6 +112,8 @@ async def assess(
     try:
         verdict = await scorer(example, state)
     except DspexError as error:
+        if error.fatal:
+            raise
         return _failed(example, sample, began, error, None, state)
     usage = usage_of(state.history)
     if verdict.usage is not NO_USAGE:

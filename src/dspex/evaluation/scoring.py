@@ -11,7 +11,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Literal, cast
 
-from dspex.errors import BudgetExceededError, DataError, LMError, MetricError, OutageError
+from dspex.errors import BudgetExceededError, DataError, DspexError, LMError, MetricError, OutageError
 from dspex.kernel.ports import Metric, Runtime, Score
 from dspex.kernel.program import Program
 from dspex.kernel.signature import Example
@@ -52,6 +52,8 @@ class ReadyMetric:
         except _NOT_THE_METRIC:
             raise
         except Exception as error:
+            if isinstance(error, DspexError) and error.fatal:
+                raise
             raise MetricError(
                 f"metric {self.name!r} raised {type(error).__name__}: {error}{_line_of(error)} on example {example.id}"
             ) from error

@@ -27,6 +27,7 @@ class StorageError(DspexError):
     """The database cannot be read or written; nothing is half written. The message says what to do."""
 
     infrastructure = True
+    fatal = True
 
 
 class NewerSchemaError(StorageError):
