@@ -22,7 +22,7 @@ from dspex.modules.flow import choose
 from dspex.modules.prediction import chain_of_thought, predict
 from dspex.optimization.laboratory import Laboratory
 from dspex.optimization.ledger import MemoryLedger
-from dspex.optimization.ports import Candidate, Proposal, Proposer, Round, Search, SearchOptions, Turn
+from dspex.optimization.ports import Candidate, Proposal, Proposer, Round, SearchOptions, SearchView, Turn
 from dspex.optimization.problem import Problem
 from dspex.optimization.proposers.crossover import Crossover, Trimming
 from dspex.optimization.proposers.demonstrations import BootstrapDemonstrations
@@ -68,7 +68,7 @@ def proposed(
         await ledger.commit(Round(0, (), candidates))
         await ledger.fold(0)
         lab.round = 1
-        search = Search(problem, ledger, lab, 1, None)
+        search = SearchView(problem, ledger, lab, 1, None)
         return await proposer.propose(Turn(search, candidates, count, search.rng(proposer.name)))
 
     return asyncio.run(scenario())

@@ -14,9 +14,9 @@ from dspex.evaluation.metrics import ExactMatch
 from dspex.evaluation.scoring import as_metric
 from dspex.kernel.variables import Float
 from dspex.optimization.ledger import MemoryLedger
-from dspex.optimization.ports import Candidate, Evaluation, Lab, Pair, Round, Search
+from dspex.optimization.ports import Candidate, Evaluation, Lab, Pair, Round, SearchView
 from dspex.optimization.problem import Problem
-from dspex.optimization.schedule.racing import Lane, Race, Standing
+from dspex.optimization.schedules.racing import Lane, Race, Standing
 from tests.optimization.simulators import program, rows
 
 VAL = 80
@@ -24,7 +24,7 @@ Scores = Mapping[str, Sequence[float]]
 """Candidate to its scores on the first so many val examples; `seed` is the seed program."""
 
 
-def search_of(scores: Scores, affordable: float = math.inf) -> Search:
+def search_of(scores: Scores, affordable: float = math.inf) -> SearchView:
     """A search whose ledger has these scores."""
     problem = Problem(
         program(temperature=Float(0, 1)), tuple(rows(10)), tuple(rows(VAL, 100)), tuple(rows(10, 900)),
@@ -44,7 +44,7 @@ def search_of(scores: Scores, affordable: float = math.inf) -> Search:
         await ledger.fold(0)
 
     asyncio.run(fill())
-    return Search(problem, ledger, cast(Lab, None), 1, None, affordable)
+    return SearchView(problem, ledger, cast(Lab, None), 1, None, affordable)
 
 
 def ahead(wins: int, losses: int, n: int) -> tuple[list[float], list[float]]:

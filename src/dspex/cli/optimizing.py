@@ -95,6 +95,15 @@ def optimize(  # noqa: PLR0913 - the options of the command
     strategy: Annotated[
         str, typer.Option("--strategy", metavar="NAME", help="auto, bootstrap, random or reflection.")
     ] = "auto",
+    schedule: Annotated[
+        str | None,
+        typer.Option(
+            "--schedule",
+            metavar="NAME",
+            help="Where evaluations go: race, or classic for a strategy as it was published.",
+            show_default=False,
+        ),
+    ] = None,
     calls: Calls = None,
     usd: Usd = None,
     tokens: Tokens = None,
@@ -134,7 +143,7 @@ def optimize(  # noqa: PLR0913 - the options of the command
         prepared = wait(
             hosts.prepare(
                 reference or found, splits.train, splits.val, scorer, ready,
-                strategy=strategy, budget=budget, confirm=splits.confirm, seed=seed, options=options,
+                strategy=strategy, schedule=schedule, budget=budget, confirm=splits.confirm, seed=seed, options=options,
                 store=project.store,
             )
         )  # fmt: skip

@@ -23,7 +23,7 @@ from dspex.kernel.program import Program
 from dspex.kernel.signature import Example
 from dspex.optimization.ports import SearchOptions, Strategy
 from dspex.optimization.problem import Problem, pose
-from dspex.optimization.strategies import strategy_named
+from dspex.optimization.strategies.table import strategy_of
 from dspex.storage import data
 from dspex.storage.database import Database
 
@@ -49,6 +49,7 @@ class Wanted:
     budget: Budget
     seed: int
     options: SearchOptions
+    schedule: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +85,7 @@ def specify(connection: Connection, wanted: Wanted, problem: Problem) -> RunSpec
         metric=metric,
         runtime=None if wanted.runtime.spec is None else dict(wanted.runtime.spec),
         strategy=wanted.strategy if isinstance(wanted.strategy, str) else wanted.strategy.name,
+        schedule=wanted.schedule,
         seed=wanted.seed,
         budget=wanted.budget,
         options=asdict(wanted.options),
@@ -112,7 +114,7 @@ async def build(database: Database, spec: RunSpec, budget: Budget, live: Live | 
         splits[name] = None if key is None else await database.read(partial(data.get, key=key))
     program = Program.from_data(spec.program, "the run's program")
     options = SearchOptions(**spec.options)
-    strategy = live.strategy or strategy_named(spec.strategy, options)
+    strategy = live.strategy or strategy_of(spec.strategy, options, spec.schedule)
     problem = pose(program, splits, as_metric(metric, runtime), budget, spec.seed, runtime)
     strategy.check(problem)
     return Built(problem, runtime, strategy, options)

@@ -13,7 +13,7 @@ from dspex.hosting.specification import Carried, RunSpec
 from dspex.kernel.ports import JSON, Usage
 from dspex.kernel.program import Program
 from dspex.optimization.ports import SearchOptions
-from dspex.optimization.strategies import strategy_named
+from dspex.optimization.strategies.table import strategy_named
 from dspex.storage import runs
 from dspex.storage.forks import carry_over
 
@@ -37,7 +37,7 @@ def fork(
     wanted = budget or Budget.model_validate(row.budget)
     code_changed = bool(changed(spec))
     if strategy is not None:
-        strategy_named(strategy, SearchOptions(**spec.options))
+        strategy_named(strategy, SearchOptions(**spec.options), spec.schedule)
     continues = not code_changed and strategy in (None, spec.strategy) and seed in (None, spec.seed)
     id = f"{row.name[:24]}-{secrets.token_hex(3)}"
     values: dict[str, JSON] = {

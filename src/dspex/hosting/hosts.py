@@ -27,7 +27,7 @@ from dspex.optimization import runner
 from dspex.optimization.ports import SearchOptions, Strategy
 from dspex.optimization.result import OptimizationResult
 from dspex.optimization.runner import DEFAULT_BUDGET, DEFAULT_OPTIONS
-from dspex.optimization.strategies import strategy_named
+from dspex.optimization.strategies.table import strategy_of
 from dspex.storage import programs, runs
 from dspex.storage.database import Database
 from dspex.storage.opening import open_database
@@ -54,8 +54,7 @@ async def prepare_run(
 ) -> Run:
     """A queued run in the store, checked as far as can be without paying. Raises ConfigurationErrors."""
     problem = posed(wanted)
-    chosen = strategy_named(wanted.strategy, wanted.options) if isinstance(wanted.strategy, str) else wanted.strategy
-    chosen.check(problem)
+    strategy_of(wanted.strategy, wanted.options, wanted.schedule).check(problem)
 
     def work(connection: Connection) -> str:
         base = None if reference is None else programs.resolve(connection, reference).number
@@ -79,6 +78,8 @@ class HowToSearch(TypedDict, total=False):
 
     strategy: str | Strategy
     """`auto` unless given."""
+    schedule: str | None
+    """Where its evaluations go: `race`, or another; `classic` for a strategy as it was published; None: its own."""
     budget: Budget
     """1,000 calls unless given; it holds for everything, proposals included."""
     confirm: Iterable[Example] | None
@@ -126,6 +127,7 @@ async def prepare(
         wanted = Wanted(
             found, {"train": train, "val": val, "confirm": how.get("confirm")}, metric, runtime, strategy,
             how.get("budget", DEFAULT_BUDGET), how.get("seed", 0), how.get("options", DEFAULT_OPTIONS),
+            how.get("schedule"),
         )  # fmt: skip
         run = await prepare_run(database, store_text(where, database), wanted, reference=reference)
     except BaseException:
@@ -228,7 +230,7 @@ async def _in_memory(
     if not isinstance(program, Program):
         raise ConfigurationError(f"program {program!r}: a stored program needs its store, not {IN_MEMORY!r}")
     return await runner.optimize(
-        program, *data, metric, runtime, strategy=how.get("strategy", "auto"),
+        program, *data, metric, runtime, strategy=how.get("strategy", "auto"), schedule=how.get("schedule"),
         budget=how.get("budget", DEFAULT_BUDGET), confirm=how.get("confirm"), seed=how.get("seed", 0),
         options=how.get("options", DEFAULT_OPTIONS), on_event=on_event,
     )  # fmt: skip

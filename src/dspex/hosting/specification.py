@@ -61,6 +61,8 @@ class RunSpec(Frozen):
     metric: MetricSpec | None
     runtime: dict[str, JSON] | None
     strategy: str
+    schedule: str | None = None
+    """None: the strategy's own."""
     seed: int
     budget: Budget
     options: dict[str, JSON] = Field(default_factory=dict[str, JSON])

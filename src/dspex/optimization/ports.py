@@ -7,7 +7,7 @@ that resuming is reading rows and the order in which evaluations happen to finis
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from random import Random
 from typing import Literal, Protocol
@@ -191,7 +191,7 @@ class Lab(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Search:
+class SearchView:
     """What a strategy sees when it decides round `number`."""
 
     problem: Problem
@@ -228,7 +228,7 @@ class Search:
 class Turn:
     """A proposer's turn: make up to `count` proposals from `parents`, best first."""
 
-    search: Search
+    search: SearchView
     parents: Sequence[Candidate]
     count: int
     rng: Random
@@ -262,6 +262,8 @@ class Draft:
 
     pairs: tuple[Pair, ...]
     memo: JSON
+    taken: tuple[str, ...] = ()
+    """The new candidates among those it was offered that it evaluates; the others are dropped."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -280,29 +282,42 @@ class Schedule(Protocol):
     @property
     def name(self) -> str: ...
 
-    def leader(self, search: Search, memo: JSON) -> str:
+    @property
+    def top(self) -> int:
+        """How many of val's examples a candidate is evaluated on at most."""
+        ...
+
+    def leader(self, search: SearchView, memo: JSON) -> str:
         """The incumbent."""
         ...
 
-    def fold(self, search: Search, memo: JSON) -> JSON:
+    def fold(self, search: SearchView, memo: JSON) -> JSON:
         """The memo after the last round's scores: who is dropped, goes on, waits, leads."""
         ...
 
-    def room(self, search: Search, memo: JSON) -> int:
+    def judged(self, before: JSON, after: JSON) -> Mapping[str, float]:
+        """Candidates that the last fold compared for the first time, and how likely each is to beat the incumbent."""
+        ...
+
+    def room(self, search: SearchView, memo: JSON) -> int:
         """How many new candidates it would take now."""
         ...
 
-    def plan(self, search: Search, memo: JSON, fresh: Sequence[str]) -> Draft:
+    def plan(self, search: SearchView, memo: JSON, fresh: Sequence[str]) -> Draft:
         """The pairs of the next round, no more than `search.affordable`; none when there is nothing left to do."""
         ...
 
-    def ranking(self, search: Search) -> list[str]:
+    def ranking(self, search: SearchView) -> list[str]:
         """Candidates that have been evaluated, most promising first; the seed program is among them."""
         ...
 
-    def finalists(self, search: Search, memo: JSON) -> Finalists:
+    def finalists(self, search: SearchView, memo: JSON) -> Finalists:
         """Candidates shown to be better than the seed program on val."""
         ...
+
+
+ScheduleOf = Callable[[int, int], Schedule]
+"""Makes a schedule for (new candidates a round, examples at the top)."""
 
 
 class Strategy(Protocol):
@@ -315,15 +330,15 @@ class Strategy(Protocol):
         """Raises ConfigurationError where the program gives it nothing to vary."""
         ...
 
-    async def next_round(self, search: Search) -> Round | str:
+    async def next_round(self, search: SearchView) -> Round | str:
         """The next round, not yet committed; or, in words, why the search ends here."""
         ...
 
-    def leader(self, search: Search) -> str:
+    def leader(self, search: SearchView) -> str:
         """The candidate it thinks best so far."""
         ...
 
-    def finalists(self, search: Search) -> Finalists:
+    def finalists(self, search: SearchView) -> Finalists:
         """Who may go on to confirmation."""
         ...
 

@@ -11,7 +11,7 @@ from dspex.kernel.difference import Change, differences
 from dspex.kernel.ports import JSON, Usage
 from dspex.kernel.program import Program
 from dspex.optimization.confirmation import Verdict
-from dspex.optimization.ports import Ledger, Search
+from dspex.optimization.ports import Ledger, SearchView
 from dspex.optimization.report import reported
 
 
@@ -108,7 +108,7 @@ class OptimizationResult:
         return dict(found)
 
 
-def tried(search: Search) -> tuple[Tried, ...]:
+def tried(search: SearchView) -> tuple[Tried, ...]:
     """Every candidate with a score on val, best believed first."""
     val = search.problem.keys
     base = search.ledger.scores(search.problem.seed_id)

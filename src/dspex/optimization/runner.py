@@ -18,11 +18,11 @@ from dspex.optimization.confirmation import Gain, Verdict, confirmed
 from dspex.optimization.interruption import Interrupted, Interruption
 from dspex.optimization.laboratory import Laboratory
 from dspex.optimization.ledger import MemoryLedger
-from dspex.optimization.ports import Candidate, Ledger, Pair, Round, Search, SearchOptions, Strategy
+from dspex.optimization.ports import Candidate, Ledger, Pair, Round, SearchOptions, SearchView, Strategy
 from dspex.optimization.problem import MIN_VAL, Problem, pose
 from dspex.optimization.result import OptimizationResult, tried
 from dspex.optimization.spending import Purse, price_of, reserved_share
-from dspex.optimization.strategies import strategy_named
+from dspex.optimization.strategies.table import strategy_of
 
 DEFAULT_BUDGET = Budget(calls=1000)
 DEFAULT_OPTIONS = SearchOptions()
@@ -37,6 +37,7 @@ async def optimize(  # noqa: PLR0913 - the public verb
     runtime: Runtime,
     *,
     strategy: str | Strategy = "auto",
+    schedule: str | None = None,
     budget: Budget = DEFAULT_BUDGET,
     confirm: Iterable[Example] | None = None,
     seed: int = 0,
@@ -52,7 +53,7 @@ async def optimize(  # noqa: PLR0913 - the public verb
     was found until then.
     """
     problem = pose(program, {"train": train, "val": val, "confirm": confirm}, as_metric(metric), budget, seed, runtime)
-    chosen = strategy_named(strategy, options) if isinstance(strategy, str) else strategy
+    chosen = strategy_of(strategy, options, schedule)
     chosen.check(problem)
     if options.proposer_model is not None:
         runtime.lm.capabilities(options.proposer_model)  # a misspelt name or a missing key shows before it is paid
@@ -211,11 +212,11 @@ class Runner:
     def _confirming(self) -> bool:
         return bool(self.ledger.rounds) and self.ledger.rounds[-1].purpose == "confirmation"
 
-    def _view(self, affordable: float = math.inf) -> Search:
+    def _view(self, affordable: float = math.inf) -> SearchView:
         number = self.ledger.folded
         decided = [item for item in self.ledger.rounds[:number] if item.purpose == "search"]
         memo = decided[-1].memo if decided else None
-        return Search(self.problem, self.ledger, self._lab, number, memo, affordable)
+        return SearchView(self.problem, self.ledger, self._lab, number, memo, affordable)
 
     def _gain(self, winner: str, split: Iterable[Example]) -> Gain:
         ours, theirs = self.ledger.scores(winner), self.ledger.scores(self.problem.seed_id)

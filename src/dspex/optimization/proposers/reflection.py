@@ -13,7 +13,7 @@ from typing import TypeGuard
 from dspex.errors import AnswerError, LMError
 from dspex.kernel.ports import JSON, Message
 from dspex.kernel.variables import Text
-from dspex.optimization.ports import Candidate, Evaluation, Proposal, Search, Turn, VariableKind
+from dspex.optimization.ports import Candidate, Evaluation, Proposal, SearchView, Turn, VariableKind
 from dspex.optimization.stages import Hole, holes, labelled, setting_of, text_of
 
 SHOWN = 48
@@ -79,7 +79,7 @@ def _task(turn: Turn, parent: Candidate, index: int, failures: Sequence[Evaluati
     return Task(parent, hole, messages, index)
 
 
-async def _failures(search: Search, parents: Collection[str]) -> dict[str, list[Evaluation]]:
+async def _failures(search: SearchView, parents: Collection[str]) -> dict[str, list[Evaluation]]:
     """For each parent, training examples on which it scores less than it could, worst first."""
     batch = search.minibatch(MINIBATCH)
     rows = await search.lab.evaluate([(parent, example, 0) for parent in sorted(parents) for example in batch])
@@ -90,7 +90,7 @@ async def _failures(search: Search, parents: Collection[str]) -> dict[str, list[
     return {parent: wrong[:FAILURES] for parent, wrong in found.items()}
 
 
-async def _answer(search: Search, task: Task) -> str | None:
+async def _answer(search: SearchView, task: Task) -> str | None:
     try:
         model = setting_of(task.hole, task.parent.values, "model")
         text = await search.lab.ask(task.messages, temperature=0.8, sample=task.sample, model=model)
@@ -114,7 +114,7 @@ def _read(text: str, hole: Hole) -> str | None:
     return found if found and len(found) <= limit else None
 
 
-def _told(search: Search, hole: Hole, failures: Sequence[Evaluation]) -> list[dict[str, JSON]]:
+def _told(search: SearchView, hole: Hole, failures: Sequence[Evaluation]) -> list[dict[str, JSON]]:
     """Failures as the model reads them: what the step was given, what it gave, what was expected, and the remarks."""
     names = [item.name for item in hole.step.signature.outputs]
     found: list[dict[str, JSON]] = []

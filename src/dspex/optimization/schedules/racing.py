@@ -7,12 +7,12 @@ incumbent.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from dspex.evaluation.statistics import probability_better
 from dspex.kernel.ports import JSON
-from dspex.optimization.ports import Draft, Finalists, Pair, Search
+from dspex.optimization.ports import Draft, Finalists, Pair, SearchView
 
 DROP, PROMOTE, REPLACE = 0.05, 0.2, 0.95
 LADDER = (8, 16, 32, 64)
@@ -79,7 +79,7 @@ class Race:
             steps.append(steps[-1] * 2)
         return (*steps, self.top)
 
-    def fold(self, search: Search, memo: JSON) -> JSON:
+    def fold(self, search: SearchView, memo: JSON) -> JSON:
         standing = Standing.read(memo, search.problem.seed_id)
         rungs = self.rungs
         ready, waiting, topped = list(standing.ready), list(standing.waiting), list(standing.topped)
@@ -103,7 +103,13 @@ class Race:
         found = Standing(incumbent, (), tuple(ready), tuple(waiting), tuple(topped))
         return (self._judged_again(search, found) if champions else found).written()
 
-    def room(self, search: Search, memo: JSON) -> int:
+    def judged(self, before: JSON, after: JSON) -> Mapping[str, float]:
+        first = [lane for lane in Standing.read(before, "").running if not lane.rung]
+        standing = Standing.read(after, "")
+        chances = {lane.candidate: lane.chance for lane in (*standing.ready, *standing.waiting)}
+        return {lane.candidate: chances.get(lane.candidate, 0.0) for lane in first}
+
+    def room(self, search: SearchView, memo: JSON) -> int:
         """All of the width, until the budget is needed by those that are under way."""
         standing = Standing.read(memo, search.problem.seed_id)
         if self._flawless(search, standing.incumbent):
@@ -112,7 +118,7 @@ class Race:
         owed = sum(rungs[lane.rung + 1] - rungs[lane.rung] for lane in standing.ready)
         return self.width if search.affordable >= owed + 2 * self.width * rungs[0] else 0
 
-    def plan(self, search: Search, memo: JSON, fresh: Sequence[str]) -> Draft:
+    def plan(self, search: SearchView, memo: JSON, fresh: Sequence[str]) -> Draft:
         standing = Standing.read(memo, search.problem.seed_id)
         if alone := self._flawless(search, standing.incumbent)[: int(min(search.affordable, self.top))]:
             return Draft(tuple(alone), memo)
@@ -134,7 +140,7 @@ class Race:
             pairs.update(dict.fromkeys(wanted))
             taken.append(lane)
         state = Standing(standing.incumbent, tuple(taken), tuple(left), tuple(waiting), standing.topped)
-        return Draft(tuple(pairs), state.written())
+        return Draft(tuple(pairs), state.written(), tuple(lane.candidate for lane in taken if not lane.rung))
 
     def _going_on(self, ready: Sequence[Lane]) -> tuple[list[Lane], list[Lane]]:
         """Of the promoted the likeliest, half as many on each higher rung; the others queue for a later round."""
@@ -149,7 +155,7 @@ class Race:
             queued += here[places:]
         return going, queued
 
-    def ranking(self, search: Search) -> list[str]:
+    def ranking(self, search: SearchView) -> list[str]:
         seed = search.problem.seed_id
         base = search.ledger.scores(seed)
         believed = {seed: 0.0}
@@ -162,16 +168,16 @@ class Race:
                 believed[item] = sum(shared) / (len(shared) + PRIOR)
         return sorted(believed, key=lambda item: -believed[item])
 
-    def leader(self, search: Search, memo: JSON) -> str:
+    def leader(self, search: SearchView, memo: JSON) -> str:
         return Standing.read(memo, search.problem.seed_id).incumbent
 
-    def finalists(self, search: Search, memo: JSON) -> Finalists:
+    def finalists(self, search: SearchView, memo: JSON) -> Finalists:
         seed = search.problem.seed_id
         topped = Standing.read(memo, seed).topped
         passed = [item for item in topped if self._chance(search, item, seed, self.top) > REPLACE]
         return Finalists(tuple(sorted(passed, key=lambda item: -self._mean(search, item))), len(topped))
 
-    def _chance(self, search: Search, challenger: str, other: str, size: int) -> float:
+    def _chance(self, search: SearchView, challenger: str, other: str, size: int) -> float:
         ours, theirs = search.ledger.scores(challenger), search.ledger.scores(other)
         shared = [key for key in search.problem.keys[:size] if key in ours and key in theirs]
         known, memory = ("chance", challenger, other, len(shared)), search.problem.memory
@@ -181,7 +187,7 @@ class Race:
         found: float = memory[known]
         return found
 
-    def _judged_again(self, search: Search, standing: Standing) -> Standing:
+    def _judged_again(self, search: SearchView, standing: Standing) -> Standing:
         """Against the new incumbent, on what each lane has: some that were promoted wait or are out."""
         ready: list[Lane] = []
         waiting: list[Lane] = []
@@ -191,12 +197,12 @@ class Race:
                 (ready if chance > PROMOTE else waiting).append(replace(lane, chance=chance))
         return replace(standing, ready=tuple(ready), waiting=tuple(waiting))
 
-    def _pairs(self, search: Search, incumbent: str, lane: Lane) -> list[Pair]:
+    def _pairs(self, search: SearchView, incumbent: str, lane: Lane) -> list[Pair]:
         keys = search.problem.keys[: self.rungs[lane.rung]]
         wanted = [(who, *key) for who in (incumbent, lane.candidate) for key in keys]
         return [pair for pair in wanted if not search.ledger.holds(pair)]
 
-    def _flawless(self, search: Search, incumbent: str) -> list[Pair]:
+    def _flawless(self, search: SearchView, incumbent: str) -> list[Pair]:
         """What is left to ask an incumbent that has made no mistake so far: perhaps there is nothing to gain."""
         scores = search.ledger.scores(incumbent)
         keys = search.problem.keys[: self.top]
@@ -205,7 +211,7 @@ class Race:
         left = [(incumbent, *key) for key in keys if key not in scores]
         return [pair for pair in left if not search.ledger.failures(pair)]
 
-    def _mean(self, search: Search, candidate: str) -> float:
+    def _mean(self, search: SearchView, candidate: str) -> float:
         scores = search.ledger.scores(candidate)
         found = [scores[key] for key in search.problem.keys[: self.top] if key in scores]
         return sum(found) / len(found) if found else 0.0

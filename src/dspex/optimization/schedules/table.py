@@ -1,0 +1,19 @@
+"""Schedules by name."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from dspex.errors import UnknownNameError
+from dspex.optimization.ports import ScheduleOf
+from dspex.optimization.schedules.racing import Race
+
+SCHEDULES: Mapping[str, ScheduleOf] = {"race": Race}
+"""Where the next evaluations go, by name. `classic` is no row: it is a strategy as it was published."""
+
+
+def schedule_named(name: str) -> ScheduleOf:
+    """The schedule of that name. Raises UnknownNameError."""
+    if name not in SCHEDULES:
+        raise UnknownNameError("schedule", name, [*SCHEDULES, "classic"])
+    return SCHEDULES[name]

@@ -1,0 +1,1 @@
+"""Strategies: what to propose, where to spend the next evaluation, and when to stop."""

@@ -1,0 +1,158 @@
+"""A portfolio: several proposers that share the rounds of one schedule, each by what it has brought."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from random import Random
+from typing import Any
+
+from dspex.errors import BudgetExceededError, VariableError
+from dspex.kernel.ports import JSON
+from dspex.optimization.ports import Candidate, Finalists, Proposer, Round, Schedule, ScheduleOf, SearchView, Turn
+from dspex.optimization.problem import Problem
+from dspex.optimization.schedules.racing import LADDER, Race
+from dspex.optimization.stages import kind_of
+
+PARENTS = 5
+"""Candidates that proposers start from, the seed program among them while it is that good."""
+PATIENCE = 4
+"""Rounds without a new incumbent after which proposers take turns whatever they have brought so far."""
+IDLE = 3
+"""Rounds in a row that bring nothing new and leave nothing to continue: the search is over."""
+
+
+@dataclass(frozen=True)
+class Portfolio:
+    """`Strategy`: all of its proposers in every round, more often those that brought more, under one schedule.
+
+    A proposer's record is how often its candidates were ahead of the incumbent after their first comparison; the shares
+    of the next round are drawn by Thompson sampling from it. After `PATIENCE` rounds without a new incumbent the shares
+    are equal.
+    """
+
+    name: str
+    proposers: tuple[Proposer, ...]
+    width: int | None = None
+    """New candidates in a round; None: from the budget, 2 to 12."""
+    schedule: ScheduleOf = Race
+
+    def check(self, problem: Problem) -> None:
+        if self._able(problem):
+            return
+        there = sorted({kind_of(item) for item in problem.space})
+        wanted = sorted({kind for item in self.proposers for kind in item.needs})
+        raise VariableError(
+            f"strategy {self.name!r} varies {_listed(wanted)}, and program {problem.program.name!r} has only "
+            f"{_listed(there)}; add such a variable, or use strategy='auto'"
+        )
+
+    async def next_round(self, search: SearchView) -> Round | str:
+        memo: dict[str, Any] = dict(search.memo or self._opening(search))
+        schedule = self._schedule(memo)
+        before = memo["schedule"]
+        after = memo["schedule"] = schedule.fold(search, before)
+        memo["arms"] = _records(search, memo["arms"], schedule.judged(before, after))
+        led = before and schedule.leader(search, before) == schedule.leader(search, after)
+        memo["stale"] = memo["stale"] + 1 if led else 0
+        room = schedule.room(search, after)
+        fresh = await self._fresh(search, schedule, memo, room)
+        draft = schedule.plan(search, after, [item.id for item in fresh])
+        memo["idle"] = 0 if draft.pairs or draft.memo != after else memo["idle"] + 1
+        if search.affordable < LADDER[0] or (not room and memo["idle"]):
+            return "the search's share of the budget is spent"
+        if _perfect(search, schedule, after):
+            return "the best candidate has full marks on val"
+        if memo["idle"] >= IDLE:
+            return "nothing is left to try"
+        memo["schedule"] = draft.memo
+        return Round(search.number, draft.pairs, tuple(item for item in fresh if item.id in draft.taken), memo)
+
+    def leader(self, search: SearchView) -> str:
+        if not search.memo:
+            return search.problem.seed_id
+        schedule = self._schedule(search.memo)
+        return schedule.leader(search, schedule.fold(search, search.memo["schedule"]))
+
+    def finalists(self, search: SearchView) -> Finalists:
+        if not search.memo:
+            return Finalists()
+        schedule = self._schedule(search.memo)
+        return schedule.finalists(search, schedule.fold(search, search.memo["schedule"]))
+
+    def _schedule(self, memo: Mapping[str, Any]) -> Schedule:
+        return self.schedule(memo["width"], memo["top"])
+
+    def _able(self, problem: Problem) -> list[Proposer]:
+        kinds = {kind_of(item) for item in problem.space}
+        return [item for item in self.proposers if kinds & item.needs]
+
+    def _opening(self, search: SearchView) -> dict[str, Any]:
+        """Fixed for the run by what the budget pays for: new candidates a round, examples at the top."""
+        size = len(search.problem.val)
+        wide = min(12, max(2, int(min(search.affordable, 1e6) // 200)))
+        top = int(min(size, max(LADDER[0], search.affordable // 8)))
+        return {
+            "width": self.width or wide, "top": top, "schedule": None, "arms": {}, "stale": 0, "idle": 0,
+        }  # fmt: skip
+
+    async def _fresh(
+        self, search: SearchView, schedule: Schedule, memo: Mapping[str, Any], room: int
+    ) -> list[Candidate]:
+        able = self._able(search.problem)
+        parents = [search.ledger.candidates[item] for item in schedule.ranking(search)[:PARENTS]]
+        found: dict[str, Candidate] = {}
+        for attempt in range(2):
+            if len(found) >= room:
+                break
+            shares = _shares(able, room - len(found), memo, search.rng(f"shares/{attempt}"))
+            for proposer, count in shares:
+                turn = Turn(search, parents, count, search.rng(f"{proposer.name}/{attempt}"))
+                try:
+                    proposals = await proposer.propose(turn)
+                except BudgetExceededError:
+                    return list(found.values())[:room]
+                for proposal in proposals:
+                    candidate = search.candidate(proposal)
+                    if candidate is not None:
+                        found.setdefault(candidate.id, candidate)
+        return list(found.values())[:room]
+
+
+def _records(search: SearchView, arms: Mapping[str, Any], judged: Mapping[str, float]) -> dict[str, list[int]]:
+    """Wins and tries of each proposer, with the first comparisons that were just judged."""
+    found = {name: list(record) for name, record in arms.items()}
+    for candidate, chance in judged.items():
+        record = found.setdefault(search.ledger.candidates[candidate].operator, [0, 0])
+        record[0] += chance > 0.5
+        record[1] += 1
+    return found
+
+
+def _perfect(search: SearchView, schedule: Schedule, memo: JSON) -> bool:
+    """Whether the incumbent has full marks on all that a candidate is asked: nothing can beat it."""
+    scores = search.ledger.scores(schedule.leader(search, memo))
+    return all(scores.get(key, 0.0) >= 1.0 for key in search.problem.keys[: schedule.top])
+
+
+Share = tuple[Proposer, int]
+
+
+def _shares(proposers: Sequence[Proposer], slots: int, memo: Mapping[str, Any], rng: Random) -> list[Share]:
+    """How many candidates each proposer is asked for: one at least where there is room, the rest by its record."""
+    order = rng.sample(list(proposers), len(proposers))
+    counts = dict.fromkeys((item.name for item in order), 0)
+    for index in range(slots):
+        if index < len(order):
+            counts[order[index].name] += 1
+        else:
+            drawn: dict[str, float] = {}
+            for item in order:
+                wins, tries = (0, 0) if memo["stale"] > PATIENCE else memo["arms"].get(item.name, (0, 0))
+                drawn[item.name] = rng.betavariate(1 + wins, 1 + tries - wins)
+            counts[max(drawn, key=lambda name: drawn[name])] += 1
+    return [(item, counts[item.name]) for item in proposers if counts[item.name]]
+
+
+def _listed(kinds: Sequence[str]) -> str:
+    return ", ".join(kinds) if kinds else "none"

@@ -1,0 +1,70 @@
+"""Strategies by name: which proposers, under which schedule."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from dspex.errors import ConfigurationError, UnknownNameError
+from dspex.optimization.ports import Proposer, SearchOptions, Strategy
+from dspex.optimization.proposers.crossover import Crossover, Trimming
+from dspex.optimization.proposers.demonstrations import BootstrapDemonstrations
+from dspex.optimization.proposers.reflection import Reflection
+from dspex.optimization.proposers.sampling import LocalSteps, RandomDraws
+from dspex.optimization.schedules.table import schedule_named
+from dspex.optimization.strategies.portfolio import Portfolio
+
+CLASSIC = "classic"
+"""As a schedule: the strategy as it was published, with its own budget arithmetic and steps."""
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """What a strategy's name stands for."""
+
+    proposers: Callable[[], tuple[Proposer, ...]]
+    """Of its portfolio under a schedule."""
+    schedule: str = "race"
+    """Where none is asked for."""
+    classic: Callable[[SearchOptions], Strategy] | None = None
+    """As it was published; None: it never was."""
+
+
+STRATEGIES: Mapping[str, Recipe] = {
+    "auto": Recipe(
+        lambda: (BootstrapDemonstrations(), Reflection(), Crossover(), Trimming(), RandomDraws(), LocalSteps())
+    ),
+    "bootstrap": Recipe(lambda: (BootstrapDemonstrations(),)),
+    "random": Recipe(lambda: (RandomDraws(),)),
+    "reflection": Recipe(lambda: (Reflection(),)),
+}
+_PLANNED = ("beacon", "gepa", "mipro", "playbook", "simba")
+
+
+def strategy_of(given: str | Strategy, options: SearchOptions, schedule: str | None = None) -> Strategy:
+    """`given`, or the strategy of that name. Raises ConfigurationError for a schedule beside an object."""
+    if isinstance(given, str):
+        return strategy_named(given, options, schedule)
+    if schedule is not None:
+        raise ConfigurationError(
+            f"schedule={schedule!r}: the strategy is an object, which decides its schedule itself; leave it out"
+        )
+    return given
+
+
+def strategy_named(name: str, options: SearchOptions, schedule: str | None = None) -> Strategy:
+    """The strategy of that name under a schedule, its own where none is named.
+
+    Raises UnknownNameError for either name, ConfigurationError for what is not built or has no classic form.
+    """
+    if name in _PLANNED:
+        raise ConfigurationError(f"strategy {name!r} is not built yet; there are {', '.join(sorted(STRATEGIES))}")
+    if name not in STRATEGIES:
+        raise UnknownNameError("strategy", name, STRATEGIES)
+    recipe = STRATEGIES[name]
+    if schedule == CLASSIC:
+        if recipe.classic is None:
+            known = ", ".join(sorted(key for key, item in STRATEGIES.items() if item.classic)) or "none"
+            raise ConfigurationError(f"strategy {name!r} has no classic schedule; those that have one: {known}")
+        return recipe.classic(options)
+    return Portfolio(name, recipe.proposers(), options.width, schedule_named(schedule or recipe.schedule))
