@@ -17,12 +17,13 @@ from dspex.errors import (
     OutageError,
     RequestError,
 )
-from dspex.evaluation.assessment import Assessment, assess
+from dspex.evaluation.assessment import Assessment
 from dspex.evaluation.scoring import as_metric
 from dspex.kernel.ports import NO_USAGE, Message, Request, Runtime, Usage
 from dspex.optimization.interruption import Interruption
-from dspex.optimization.ports import Evaluation, Ledger, Pair, SearchOptions, Trace
+from dspex.optimization.ports import Assignment, Evaluation, Executor, Ledger, Pair, SearchOptions, Trace
 from dspex.optimization.problem import Problem
+from dspex.optimization.tasks import TaskExecutor
 
 _ALL = 4
 """Where so many evaluations are all that is asked, and all fail, it is an outage."""
@@ -51,9 +52,11 @@ class Laboratory:
         runtime: Runtime,
         options: SearchOptions,
         interruption: Interruption | None = None,
+        executor: Executor | None = None,
     ) -> None:
         self.problem, self.ledger, self.options = problem, ledger, options
         self._interruption = interruption or Interruption()
+        self._executor = executor or TaskExecutor()
         self.round = 0
         """The round that evaluations are booked under."""
         self.asked: Usage = NO_USAGE
@@ -149,7 +152,9 @@ class Laboratory:
         candidate, example, sample = pair
         program = self.problem.program_by_id(candidate, self.ledger.candidates[candidate].values)
         try:
-            return await assess(program, self.problem.examples[example], self._metric, self.runtime, sample)
+            return await self._executor.assess(
+                Assignment(candidate, program, self.problem.examples[example], sample, self._metric, self.runtime)
+            )
         except ConfigurationError as error:
             # What a proposer made cannot be run, though its values are valid: it is out, and nothing was paid.
             return Assessment(example, sample, None, None, None, str(error), "configuration", NO_USAGE, 0.0, ())

@@ -12,7 +12,11 @@ from dataclasses import dataclass, field
 from random import Random
 from typing import Literal, Protocol
 
-from dspex.kernel.ports import JSON, NO_USAGE, Event, Message, Usage
+from dspex.evaluation.assessment import Assessment
+from dspex.evaluation.scoring import ReadyMetric
+from dspex.kernel.ports import JSON, NO_USAGE, Event, Message, Runtime, Usage
+from dspex.kernel.program import Program
+from dspex.kernel.signature import Example
 from dspex.kernel.space import Configuration
 from dspex.optimization.problem import Problem
 
@@ -188,6 +192,49 @@ class Lab(Protocol):
     async def evaluate(self, pairs: Sequence[Pair]) -> list[Evaluation]:
         """Evaluations of pairs of committed candidates, in their order; those the ledger has are free."""
         ...
+
+
+@dataclass(frozen=True, slots=True)
+class Assignment:
+    """One evaluation to be made: a candidate's program on an example, the `sample`-th draw."""
+
+    candidate: str
+    program: Program
+    example: Example
+    sample: int
+    metric: ReadyMetric
+    """Bound to `runtime`, so that a judge's calls are paid like the program's."""
+    runtime: Runtime
+    """Its model journals and pays: wherever the evaluation runs, its calls are made here. Changes between phases."""
+
+    @property
+    def pair(self) -> Pair:
+        return (self.candidate, self.example.id, self.sample)
+
+
+class Executor(Protocol):
+    """Where one evaluation runs: a task of this loop, a process, a cluster, or the hands of who asked for the pair.
+
+    Contract: used from one event loop, with as many `assess` at once as the search allows; an executor with fewer
+    places lets the others wait. No more than one `assess` of a pair at a time, but again where it gave no score: it
+    keeps no result. What the place itself does wrong (it crashed, hangs, ran out of memory) is that assignment's
+    alone: an assessment without a score, of one of the kinds in `DEADLY`. All else is as `evaluation.assessment.assess`
+    has it: a failure is in the assessment, ConfigurationErrors and errors that are `fatal` are raised. Cancelling an
+    `assess` ends that evaluation and no other; once the cancellation has come back, nothing of it goes on. Who made the
+    executor closes it, and not before its last `assess` has ended.
+    """
+
+    async def assess(self, assignment: Assignment) -> Assessment:
+        """Run the program on the example and score what it gives."""
+        ...
+
+    async def aclose(self) -> None:
+        """Let go of every place. Closing again does nothing."""
+        ...
+
+
+DEADLY = frozenset({"crash", "hang", "memory"})
+"""Kinds of a failure that took down, or had to take down, the place where the evaluation ran."""
 
 
 @dataclass(frozen=True, slots=True)

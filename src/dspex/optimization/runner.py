@@ -18,7 +18,7 @@ from dspex.optimization.confirmation import Gain, Verdict, confirmed
 from dspex.optimization.interruption import Interrupted, Interruption
 from dspex.optimization.laboratory import Laboratory
 from dspex.optimization.ledger import MemoryLedger
-from dspex.optimization.ports import Candidate, Ledger, Pair, Round, SearchOptions, SearchView, Strategy
+from dspex.optimization.ports import Candidate, Executor, Ledger, Pair, Round, SearchOptions, SearchView, Strategy
 from dspex.optimization.problem import MIN_VAL, Problem, pose
 from dspex.optimization.result import OptimizationResult, tried
 from dspex.optimization.spending import Purse, price_of, reserved_share
@@ -69,6 +69,8 @@ class Session:
     spent: Usage | None = None
     """None: as the ledger says."""
     seconds: float = 0.0
+    executor: Executor | None = None
+    """Where evaluations run, which its owner closes; None: as tasks of the search's loop."""
 
 
 class Runner:
@@ -87,7 +89,8 @@ class Runner:
         self._session = session or Session()
         spent = ledger.usage if self._session.spent is None else self._session.spent
         self._purse = Purse(problem.budget, runtime, spent, self._session.seconds)
-        self._lab = Laboratory(problem, ledger, self._purse.open(1.0), options, self._session.interruption)
+        paid, given = self._purse.open(1.0), self._session
+        self._lab = Laboratory(problem, ledger, paid, options, given.interruption, given.executor)
         self._notes = list(problem.notes)
 
     async def run(self) -> OptimizationResult:
