@@ -110,3 +110,21 @@ def test_a_search_in_memory_names_no_stored_program() -> None:
         library.optimize(
             program, [], [], library.ExactMatch("team"), library.runtime("embedded/lexical"), store=":memory:"
         )
+
+
+def test_executions_of_a_stored_program_are_kept(dspex: Dspex, two_versions: Path) -> None:
+    assert dspex("programs", "executions", "tickets", "--json").data["executions"] == []
+    assert dspex("run", "tickets@1", "-i", "ticket=my parcel").code == 0
+    library.run("tickets@2", {"ticket": "my invoice"}, library.runtime())
+    found = dspex("programs", "executions", "tickets", "--json").data["executions"]
+    assert [(item["version"], item["outcome"]["inputs"]["ticket"]) for item in found] == [
+        (2, "my invoice"),
+        (1, "my parcel"),
+    ]
+    assert found[1]["outcome"]["usage"]["calls"] == 1
+    assert "my invoice" in dspex("programs", "executions", "tickets").out
+    text = (two_versions / "dspex.toml").read_text(encoding="utf-8")
+    (two_versions / "dspex.toml").write_text("executions = false\n" + text, encoding="utf-8")
+    assert dspex("run", "tickets", "-i", "ticket=my parcel").code == 0
+    assert len(dspex("programs", "executions", "tickets", "--json").data["executions"]) == 2
+    assert dspex("run", "program.yaml", "-i", "ticket=my parcel").code == 0, "a file is not a stored program"

@@ -44,12 +44,12 @@ def run(  # noqa: PLR0913 - the options of the command
 ) -> None:
     """Run a program once and print its outputs."""
     project = Project.here({"model": model, "store": store})
-    found = project.program(program)
+    found, reference = project.program(program), project.reference(program)
     given = {**_object(json_input), **_named(inputs, {item.name: item for item in found.inputs})}
     overrides = {path: _value(text) for path, text in _pairs(settings, "--set")}
     with opened(project.resolved) as ready:
         began = perf_counter()
-        state = run_program(found, given, ready, overrides=overrides)
+        state = run_program(reference or found, given, ready, overrides=overrides, store=project.store)
         seconds = perf_counter() - began
     if history:
         for record in state.history:

@@ -15,7 +15,7 @@ from sqlalchemy import Connection, select
 from dspex.cli import programs as files
 from dspex.cli.nouns import noun
 from dspex.cli.options import Json, Model, Store
-from dspex.cli.output import columns, counted, emit, say
+from dspex.cli.output import columns, counted, emit, say, shortened
 from dspex.cli.running import run as run_program
 from dspex.cli.storing import reading, writing
 from dspex.cli.watching import when
@@ -23,6 +23,7 @@ from dspex.configuration.files import load, save
 from dspex.errors import ConfigurationError
 from dspex.kernel.program import Program
 from dspex.storage import programs
+from dspex.storage.executions import Execution, listed
 from dspex.storage.programs import Version
 from dspex.storage.tables import runs
 
@@ -114,6 +115,35 @@ def run(
 
 
 @app.command()
+def executions(
+    program: Name,
+    limit: Annotated[int, typer.Option("--limit", min=1, help="How many, newest first.")] = 20,
+    store: Store = None,
+    json: Json = False,
+) -> None:
+    """List what a stored program was run on, newest first."""
+
+    def work(connection: Connection) -> tuple[str, list[Execution]]:
+        name = programs.resolve(connection, program.partition("@")[0]).program
+        return name, listed(connection, name, limit)
+
+    name, found = reading(store, work)
+    if json:
+        emit({"program": name, "executions": [asdict(item) for item in found]})
+    elif not found:
+        say(f"{name} has not been run by its name; dspex run {name}")
+    else:
+        table = [("when", "version", "calls", "seconds", "inputs", "outputs")]
+        for item in found:
+            outcome = item.outcome
+            gave = outcome.error or jsonlib.dumps(outcome.outputs, ensure_ascii=False)
+            took = (str(outcome.usage.calls), f"{outcome.seconds:.2f}")
+            asked = jsonlib.dumps(outcome.inputs, ensure_ascii=False)
+            table.append((when(item.created), str(item.version), *took, shortened(asked, 40), shortened(gave, 40)))
+        say(columns(table))
+
+
+@app.command()
 def diff(before: Reference, after: Reference, store: Store = None, json: Json = False) -> None:
     """Show what differs between two stored versions, path by path."""
     old, new = (reading(store, partial(_read, reference=name)) for name in (before, after))
@@ -192,7 +222,7 @@ def delete(
     store: Store = None,
     json: Json = False,
 ) -> None:
-    """Delete a program with all its versions and labels. Runs that started from it stay."""
+    """Delete a program with all its versions, labels and executions. Runs that started from it stay."""
     if not yes:
         count = len(reading(store, lambda c: programs.history(c, programs.resolve(c, program).program)))
         raise ConfigurationError(f"this deletes {program} with {counted(count, 'version')} for good; say so with --yes")

@@ -56,6 +56,8 @@ class Settings(Frozen):
     """`memory`, `none`, or the path of a SQLite file."""
     store: str | None = None
     """Where runs and stored programs are: a file or a PostgreSQL URL; None: `.dspex/dspex.db` beside dspex.toml."""
+    executions: bool = True
+    """Whether each run of a stored program is kept in the store, with its inputs and outputs."""
     concurrency: int = Field(default=64, ge=1)
     """Requests on the wire at once, a provider."""
     requests_per_minute: float | None = Field(default=None, gt=0)

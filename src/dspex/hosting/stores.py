@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Coroutine
+import warnings
+from collections.abc import Callable, Coroutine, Mapping
 from functools import wraps
 from pathlib import Path
+from time import perf_counter
 from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
 
 from dspex.configuration.settings import find_file, resolve
 from dspex.errors import ConfigurationError
 from dspex.evaluation import evaluator
 from dspex.kernel import execution
+from dspex.kernel.ports import Runtime
 from dspex.kernel.program import Program
+from dspex.kernel.state import State, StepError
 
 if TYPE_CHECKING:
     from dspex.storage.database import Database
@@ -59,16 +63,21 @@ async def stored_program(reference: str, store: str | Path | None = None) -> Pro
     """
     from dspex.storage import programs  # noqa: PLC0415 - programs run without a database
 
+    name = _checked(reference)
+    database = await opened(store)
+    try:
+        return await database.read(lambda c: programs.read(c, programs.resolve(c, name)))
+    finally:
+        await database.aclose()
+
+
+def _checked(reference: str) -> str:
     if not REFERENCE.fullmatch(reference):
         raise ConfigurationError(
             f"program {reference!r}: a stored program is named as in 'route' or 'route@production'; for a file, "
             "dspex.load(path)"
         )
-    database = await opened(store)
-    try:
-        return await database.read(lambda c: programs.read(c, programs.resolve(c, reference)))
-    finally:
-        await database.aclose()
+    return reference
 
 
 async def current_performance(name: str, store: str | Path | None = None) -> Version | None:
@@ -96,5 +105,54 @@ def named(
     return found
 
 
-run = named(execution.execute)
+async def run(
+    program: Program | str,
+    /,
+    inputs: Mapping[str, Any],
+    runtime: Runtime,
+    *,
+    overrides: Mapping[str, Any] | None = None,
+    sample: int = 0,
+    store: str | Path | None = None,
+) -> State:
+    """Run a program, or a stored one by its reference, once.
+
+    `overrides` set flat paths for this run; `sample` is the index of the draw. The execution of a stored program is
+    kept in its store, unless `executions = false` in dspex.toml. Raises InputError before the first step, StepError
+    (with the state so far) from a step that fails, ConfigurationErrors from preparing, UnknownNameError.
+    """
+    if isinstance(program, Program):
+        return await execution.execute(program, inputs, runtime, overrides=overrides, sample=sample)
+    from dspex.storage import programs  # noqa: PLC0415 - programs run without a database
+
+    database = await opened(store)
+    try:
+        version = await database.read(lambda c: programs.resolve(c, _checked(program)))
+        found = await database.read(lambda c: programs.read(c, version))
+        began = perf_counter()
+        try:
+            state = await execution.execute(found, inputs, runtime, overrides=overrides, sample=sample)
+        except StepError as error:
+            await _keep(database, version, error.state, perf_counter() - began, str(error))
+            raise
+        await _keep(database, version, state, perf_counter() - began)
+        return state
+    finally:
+        await database.aclose()
+
+
+async def _keep(database: Database, version: Version, state: State, seconds: float, error: str | None = None) -> None:
+    """Write the execution down. An answer that is there is not lost because it could not be."""
+    from dspex.storage import executions  # noqa: PLC0415 - programs run without a database
+    from dspex.storage.database import StorageError  # noqa: PLC0415
+
+    if not resolve().settings.executions:
+        return
+    outcome = executions.Outcome(state.inputs, state.values, state.usage, seconds, error)
+    try:
+        await database.write(lambda c: executions.add(c, version, outcome))
+    except StorageError as failure:
+        warnings.warn(f"the execution of {version.program} was not kept: {failure}", RuntimeWarning, stacklevel=2)
+
+
 evaluate = named(evaluator.evaluate)

@@ -12,7 +12,7 @@ from dspex.errors import ConfigurationError, UnknownNameError
 from dspex.kernel.program import Program
 from dspex.kernel.signature import IDENTIFIER
 from dspex.storage.statements import insert_new, packed, unpacked
-from dspex.storage.tables import labels, programs, versions
+from dspex.storage.tables import executions, labels, programs, versions
 
 Score = tuple[float, float, float]
 """A confirmed score with the ends of its interval."""
@@ -158,11 +158,11 @@ def labelled(connection: Connection, name: str, label: str) -> int | None:
 
 
 def remove(connection: Connection, name: str) -> int:
-    """Delete a program with all its versions and labels; returns how many versions there were."""
+    """Delete a program with all its versions, labels and executions; returns how many versions there were."""
     count = len(history(connection, name))
     if not count:
         raise UnknownNameError("stored program", name, connection.execute(select(programs.c.name)).scalars().all())
-    for table in (labels, versions):
+    for table in (executions, labels, versions):
         connection.execute(delete(table).where(table.c.program == name))
     connection.execute(delete(programs).where(programs.c.name == name))
     return count
