@@ -6,7 +6,6 @@ import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from functools import partial
-from importlib.metadata import version
 from typing import Any
 
 from sqlalchemy import Connection
@@ -26,6 +25,10 @@ from dspex.optimization.problem import Problem, pose
 from dspex.optimization.strategies.table import strategy_of
 from dspex.storage import data
 from dspex.storage.database import Database
+
+BEHAVIOUR = 1
+"""Of DSPEx's own metrics, modules and adapters. Raised when the same answer would be scored otherwise than before: runs
+that began before that are then refused, while any other release carries them on."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +125,7 @@ async def build(database: Database, spec: RunSpec, budget: Budget, live: Live | 
 
 def fingerprints(metric: MetricSpec | None, program: Program) -> dict[str, str]:
     """Hashes of the code that decides scores, by what it is; equal ones mean unchanged code."""
-    found = {"dspex": version("dspex")}
+    found = {"dspex": f"behaviour {BEHAVIOUR}"}
     for reference in _references(metric):
         found[f"metric {reference.name}"] = fingerprint(reference)
     for reference in _imports(program):
