@@ -10,14 +10,27 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from dspex.evaluation.statistics import probability_better
 from dspex.kernel.ports import JSON
 from dspex.optimization.ports import Draft, Finalists, Pair, SearchView
+from dspex.optimization.schedules.comparing import (
+    chance_of,
+    mean_of,
+    missing,
+    ranked,
+    shown_better,
+    unasked_of_flawless,
+)
 
 DROP, PROMOTE, REPLACE = 0.05, 0.2, 0.95
 LADDER = (8, 16, 32, 64)
-PRIOR = 12
-"""A gain seen on n examples is believed n / (n + PRIOR) when candidates of different rungs are ranked."""
+
+
+def rungs_up_to(top: int) -> tuple[int, ...]:
+    """How many examples each rung compares: doubling, the last leap at most fourfold."""
+    steps = [size for size in LADDER if size < top]
+    while steps and steps[-1] >= LADDER[-1] and steps[-1] * 4 <= top:
+        steps.append(steps[-1] * 2)
+    return (*steps, top)
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,10 +87,7 @@ class Race:
     @property
     def rungs(self) -> tuple[int, ...]:
         """How many examples each rung compares."""
-        steps = [size for size in LADDER if size < self.top]
-        while steps and steps[-1] >= LADDER[-1] and steps[-1] * 4 <= self.top:
-            steps.append(steps[-1] * 2)
-        return (*steps, self.top)
+        return rungs_up_to(self.top)
 
     def fold(self, search: SearchView, memo: JSON) -> JSON:
         standing = Standing.read(memo, search.problem.seed_id)
@@ -99,7 +109,9 @@ class Race:
                 ready.append(judged)
             else:
                 waiting.append(judged)
-        incumbent = max(champions, key=lambda item: self._mean(search, item)) if champions else standing.incumbent
+        incumbent = (
+            max(champions, key=lambda item: mean_of(search, item, self.top)) if champions else standing.incumbent
+        )
         found = Standing(incumbent, (), tuple(ready), tuple(waiting), tuple(topped))
         return (self._judged_again(search, found) if champions else found).written()
 
@@ -112,7 +124,7 @@ class Race:
     def room(self, search: SearchView, memo: JSON) -> int:
         """All of the width, until the budget is needed by those that are under way."""
         standing = Standing.read(memo, search.problem.seed_id)
-        if self._flawless(search, standing.incumbent):
+        if unasked_of_flawless(search, standing.incumbent, self.top):
             return 0
         rungs = self.rungs
         owed = sum(rungs[lane.rung + 1] - rungs[lane.rung] for lane in standing.ready)
@@ -120,7 +132,7 @@ class Race:
 
     def plan(self, search: SearchView, memo: JSON, fresh: Sequence[str]) -> Draft:
         standing = Standing.read(memo, search.problem.seed_id)
-        if alone := self._flawless(search, standing.incumbent)[: int(min(search.affordable, self.top))]:
+        if alone := unasked_of_flawless(search, standing.incumbent, self.top)[: int(min(search.affordable, self.top))]:
             return Draft(tuple(alone), memo)
         promoted, queued = self._going_on(standing.ready)
         lanes = [replace(lane, rung=lane.rung + 1) for lane in promoted] + [Lane(item, 0) for item in fresh]
@@ -156,36 +168,16 @@ class Race:
         return going, queued
 
     def ranking(self, search: SearchView) -> list[str]:
-        seed = search.problem.seed_id
-        base = search.ledger.scores(seed)
-        believed = {seed: 0.0}
-        for item in search.ledger.candidates:
-            scores = search.ledger.scores(item)
-            shared = [
-                scores[key] - base[key] for key in search.problem.keys[: self.top] if key in scores and key in base
-            ]
-            if shared and item != seed:
-                believed[item] = sum(shared) / (len(shared) + PRIOR)
-        return sorted(believed, key=lambda item: -believed[item])
+        return ranked(search, self.top)
 
     def leader(self, search: SearchView, memo: JSON) -> str:
         return Standing.read(memo, search.problem.seed_id).incumbent
 
     def finalists(self, search: SearchView, memo: JSON) -> Finalists:
-        seed = search.problem.seed_id
-        topped = Standing.read(memo, seed).topped
-        passed = [item for item in topped if self._chance(search, item, seed, self.top) > REPLACE]
-        return Finalists(tuple(sorted(passed, key=lambda item: -self._mean(search, item))), len(topped))
+        return shown_better(search, Standing.read(memo, search.problem.seed_id).topped, self.top)
 
     def _chance(self, search: SearchView, challenger: str, other: str, size: int) -> float:
-        ours, theirs = search.ledger.scores(challenger), search.ledger.scores(other)
-        shared = [key for key in search.problem.keys[:size] if key in ours and key in theirs]
-        known, memory = ("chance", challenger, other, len(shared)), search.problem.memory
-        if known not in memory or len(shared) < size:
-            second, first = [ours[key] for key in shared], [theirs[key] for key in shared]
-            memory[known] = probability_better(first, second, seed=search.problem.seed)
-        found: float = memory[known]
-        return found
+        return chance_of(search, challenger, other, search.problem.keys[:size])
 
     def _judged_again(self, search: SearchView, standing: Standing) -> Standing:
         """Against the new incumbent, on what each lane has: some that were promoted wait or are out."""
@@ -198,20 +190,4 @@ class Race:
         return replace(standing, ready=tuple(ready), waiting=tuple(waiting))
 
     def _pairs(self, search: SearchView, incumbent: str, lane: Lane) -> list[Pair]:
-        keys = search.problem.keys[: self.rungs[lane.rung]]
-        wanted = [(who, *key) for who in (incumbent, lane.candidate) for key in keys]
-        return [pair for pair in wanted if not search.ledger.holds(pair)]
-
-    def _flawless(self, search: SearchView, incumbent: str) -> list[Pair]:
-        """What is left to ask an incumbent that has made no mistake so far: perhaps there is nothing to gain."""
-        scores = search.ledger.scores(incumbent)
-        keys = search.problem.keys[: self.top]
-        if any(scores.get(key, 1.0) < 1.0 for key in keys):
-            return []
-        left = [(incumbent, *key) for key in keys if key not in scores]
-        return [pair for pair in left if not search.ledger.failures(pair)]
-
-    def _mean(self, search: SearchView, candidate: str) -> float:
-        scores = search.ledger.scores(candidate)
-        found = [scores[key] for key in search.problem.keys[: self.top] if key in scores]
-        return sum(found) / len(found) if found else 0.0
+        return missing(search, (incumbent, lane.candidate), search.problem.keys[: self.rungs[lane.rung]])

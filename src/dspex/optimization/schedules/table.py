@@ -6,9 +6,10 @@ from collections.abc import Mapping
 
 from dspex.errors import UnknownNameError
 from dspex.optimization.ports import ScheduleOf
+from dspex.optimization.schedules.halving import full, halving
 from dspex.optimization.schedules.racing import Race
 
-SCHEDULES: Mapping[str, ScheduleOf] = {"race": Race}
+SCHEDULES: Mapping[str, ScheduleOf] = {"full": full, "halving": halving, "race": Race}
 """Where the next evaluations go, by name. `classic` is no row: it is a strategy as it was published."""
 
 
