@@ -13,6 +13,7 @@ from sqlalchemy import Connection, func, select, text
 from dspex.errors import ConfigurationError
 from dspex.storage.database import Database, FencedError, NewerSchemaError, StorageError
 from dspex.storage.opening import locate, open_database
+from dspex.storage.statements import Prepared
 from dspex.storage.tables import leases, metadata, store
 
 Within = Callable[[Callable[[Database], Awaitable[Any]]], Any]
@@ -28,7 +29,7 @@ def count(connection: Connection) -> int:
 
 def test_what_write_returned_from_is_read_by_others(within: Within, url: str) -> None:
     async def test(database: Database) -> None:
-        statement = leases.insert()
+        statement = Prepared(leases.insert())
         await asyncio.gather(*(database.append(statement, lease(f"a{n}")) for n in range(300)))
         assert await database.write(lambda c: c.execute(leases.update().values(used=1)).rowcount) == 300
         other = await open_database(url)
@@ -44,7 +45,7 @@ def test_a_failing_work_undoes_only_itself(within: Within) -> None:
             connection.execute(leases.insert(), lease("bad"))
             raise ConfigurationError("no")
 
-        statement = leases.insert()
+        statement = Prepared(leases.insert())
         results = await asyncio.gather(
             database.append(statement, lease("one")),
             database.write(bad),
@@ -63,7 +64,7 @@ def test_a_guard_that_raises_stops_its_writes_and_no_others(within: Within) -> N
         def fenced(_: Connection) -> None:
             raise FencedError("taken over")
 
-        statement = leases.insert()
+        statement = Prepared(leases.insert())
         results = await asyncio.gather(
             database.append(statement, lease("mine"), fenced),
             database.append(statement, lease("yours")),

@@ -11,6 +11,7 @@ from sqlalchemy import Connection, select
 from dspex.errors import ConfigurationError, UnknownNameError
 from dspex.storage import runs
 from dspex.storage.database import Database, FencedError
+from dspex.storage.statements import Prepared
 from dspex.storage.tables import calls
 from dspex.storage.tables import runs as table
 
@@ -53,7 +54,7 @@ def test_an_owner_that_lost_its_epoch_writes_nothing(within: Within) -> None:
             "model": "m",
             "started": 0.0,
         }
-        await database.append(calls.insert(), call, guard)
+        await database.append(Prepared(calls.insert()), call, guard)
         second = await database.write(lambda c: runs.claim(c, "route-1", "b", 5.0))
         assert second == first + 1
         with pytest.raises(FencedError):

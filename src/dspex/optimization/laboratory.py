@@ -105,6 +105,12 @@ class Laboratory:
 
         Raises BudgetExceededError when the next call does not fit, after what was in flight is recorded.
         """
+        try:
+            await self._perform(pairs)
+        finally:
+            await self.ledger.flush()  # a row may still be on its way to the disk while the next pair is evaluated
+
+    async def _perform(self, pairs: Sequence[Pair]) -> None:
         todo = [pair for pair in dict.fromkeys(pairs) if not self.ledger.holds(pair)]
         asked = len(todo)
         for attempt in range(self.options.attempts):

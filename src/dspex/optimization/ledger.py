@@ -85,6 +85,9 @@ class MemoryLedger:
             self._rows[pair] = evaluation
             self._unfolded.setdefault(evaluation.round, []).append(pair)
 
+    async def flush(self) -> None:
+        """Memory is as durable as this gets."""
+
     async def fold(self, number: int) -> None:
         if number != self._folded:
             raise ValueError(f"round {number} cannot be folded before round {self._folded}")

@@ -105,9 +105,10 @@ class Round:
 class Ledger(Protocol):
     """The rows of one run.
 
-    Contract: used from one event loop. What an awaited write has returned from is durable. Reads that are not async
-    answer from memory and see *folded* rounds only, in the order of their pairs; `holds` and `unfolded` see
-    everything committed. First write of a pair wins.
+    Contract: used from one event loop. Writes are made durable in their order; those before a `commit` or `flush` that
+    has returned are durable, and no round is folded before its evaluations are. What could not be written comes out of
+    a later write. Reads that are not async answer from memory and see *folded* rounds only, in the order of their
+    pairs; `holds` and `read` see everything recorded. First write of a pair wins.
     """
 
     @property
@@ -164,7 +165,11 @@ class Ledger(Protocol):
         ...
 
     async def record(self, evaluation: Evaluation) -> None:
-        """One evaluation. A pair that already has a score keeps it; a row without a score counts as a failure."""
+        """Take one evaluation over. A pair that has a score keeps it; a row without a score counts as a failure."""
+        ...
+
+    async def flush(self) -> None:
+        """Return when all that was recorded is durable: nothing is decided on before."""
         ...
 
     async def fold(self, number: int) -> None:

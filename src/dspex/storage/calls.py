@@ -8,12 +8,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, bindparam, delete, func, select
+from sqlalchemy import ARRAY, Connection, Select, String, bindparam, delete, func, select
 
 from dspex.clients.remembered import from_memory
 from dspex.kernel.ports import Completion, Request, Usage
 from dspex.storage.database import Database, Guard
-from dspex.storage.statements import insert_new, packed, unpacked
+from dspex.storage.statements import Prepared, insert_new, packed, unpacked
 from dspex.storage.tables import calls
 
 _KEPT = 50_000
@@ -48,7 +48,6 @@ class DatabaseCallStore:
     ) -> None:
         self._database, self._run, self._epoch, self._guard = database, run, epoch, guard
         self._booked = set(booked)
-        self._insert = insert_new(calls, database.location.dialect)
         self._begun: list[_Begun] = []
         self._flushing: set[asyncio.Task[None]] = set()
         self._known: dict[str, Completion] = {}
@@ -116,18 +115,19 @@ class DatabaseCallStore:
 
     def _look_up_and_intend(self, connection: Connection, models: Mapping[str, str]) -> dict[str, Any]:
         """Answers that are there; for all others the intent is written."""
-        query = select(calls.c.key, calls.c.run, calls.c.state, calls.c.completion).where(calls.c.key.in_(list(models)))
-        rows = {row.key: row for row in connection.execute(query)}
+        keys = list(models)
+        given = {"keys": keys if connection.dialect.name == "postgresql" else packed(keys)}
+        rows = {row.key: row for row in _LOOK_UP.execute(connection, given)}
         found = {key: row for key, row in rows.items() if row.state == "done"}
         now = time.time()
         again = [key for key, row in rows.items() if row.state != "done"]
-        new = [key for key in models if key not in rows]
+        new = [self._intent(key, models[key], now) for key in keys if key not in rows]
         if again:
             mine = {"run": self._run, "epoch": self._epoch, "started": now, "state": "intent"}
             change = calls.update().where(calls.c.key.in_(again)).values(sends=calls.c.sends + 1, **mine)
             connection.execute(change)
         if new:
-            connection.execute(self._insert, [self._intent(key, models[key], now) for key in new])
+            _INTEND.execute_all(connection, new)
         return found
 
     def _intent(self, key: str, model: str, now: float) -> dict[str, Any]:
@@ -143,7 +143,18 @@ class DatabaseCallStore:
         return completion
 
 
-_FINISH = (
+def _looked_up(dialect: str) -> Select[Any, Any, Any, Any]:
+    """Rows by their keys, however many: the keys are one value, so that the text is always the same."""
+    query = select(calls.c.key, calls.c.run, calls.c.state, calls.c.completion)
+    if dialect == "postgresql":
+        return query.where(calls.c.key == func.any(bindparam("keys", type_=ARRAY(String))))
+    given = func.json_each(bindparam("keys")).table_valued("value")
+    return query.where(calls.c.key.in_(select(given.c.value)))
+
+
+_LOOK_UP = Prepared(_looked_up)
+_INTEND = Prepared(lambda dialect: insert_new(calls, dialect))
+_FINISH = Prepared(
     calls.update()
     .where(calls.c.key == bindparam("of"), calls.c.state != "done")
     .values(
@@ -155,7 +166,7 @@ _FINISH = (
         finished=bindparam("finished"),
     )
 )
-_ABANDON = delete(calls).where(calls.c.key == bindparam("of"), calls.c.state == "intent", calls.c.sends == 1)
+_ABANDON = Prepared(delete(calls).where(calls.c.key == bindparam("of"), calls.c.state == "intent", calls.c.sends == 1))
 
 
 def completion_text(completion: Completion) -> str:

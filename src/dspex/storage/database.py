@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 from dspex.errors import DspexError
 
 if TYPE_CHECKING:
-    from sqlalchemy import Connection, Delete, Insert, Update
+    from sqlalchemy import Connection
 
-    Statement = Insert | Update | Delete
+    from dspex.storage.statements import Prepared
 
 T = TypeVar("T")
 Work = Callable[["Connection"], T]
@@ -60,7 +60,7 @@ class Item:
     future: asyncio.Future[Any]
     guard: Guard | None
     work: Work[Any] | None = None
-    statement: Statement | None = None
+    statement: Prepared | None = None
     row: Mapping[str, Any] | None = None
 
 
@@ -68,17 +68,20 @@ class Database(Protocol):
     """Transactions over one store.
 
     Contract: used from one event loop; `write` and `append` join what waits at the same time into one transaction and
-    return after its commit; what fails undoes only itself, its exception comes out of the call; within a transaction
-    appended rows go before works; `read` sees every write that has returned. A `guard` runs first, in the same
-    transaction. Raises StorageError for what the disk or the server refuses.
+    are done after its commit; commits happen in the order of the calls; what fails undoes only itself, its exception
+    comes out of the call; within a transaction appended rows go before works; `read` sees every write that is done. A
+    `guard` runs first, in the same transaction. Raises StorageError for what the disk or the server refuses.
     """
 
     location: Location
 
     async def write(self, work: Work[T], guard: Guard | None = None) -> T: ...
 
-    async def append(self, statement: Statement, row: Mapping[str, Any], guard: Guard | None = None) -> None:
-        """Add a row. Rows of the same statement object go to the database together, which is much cheaper."""
+    def append(self, statement: Prepared, row: Mapping[str, Any], guard: Guard | None = None) -> asyncio.Future[None]:
+        """Hand a row over; awaited, it is committed.
+
+        Rows of the same statement object go to the database together, which is much cheaper.
+        """
         ...
 
     async def read(self, work: Work[T]) -> T: ...
@@ -112,12 +115,12 @@ def perform(connection: Connection, items: Sequence[Item]) -> list[Any]:
     """Everything in `items`, in the caller's transaction; results in their order. The first failure goes up."""
     for guard in {id(item.guard): item.guard for item in items if item.guard is not None}.values():
         guard(connection)
-    groups: dict[int, tuple[Statement, list[Mapping[str, Any]]]] = {}
+    groups: dict[Prepared, list[Mapping[str, Any]]] = {}
     for item in items:
         if item.statement is not None and item.row is not None:
-            groups.setdefault(id(item.statement), (item.statement, []))[1].append(item.row)
-    for statement, rows in groups.values():
-        connection.execute(statement, rows)
+            groups.setdefault(item.statement, []).append(item.row)
+    for statement, rows in groups.items():
+        statement.execute_all(connection, rows)
     return [item.work(connection) if item.work is not None else None for item in items]
 
 

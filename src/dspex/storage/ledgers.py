@@ -2,33 +2,35 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
+from collections import deque
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, bindparam, select
 
 from dspex.kernel.ports import JSON, Event, Usage
 from dspex.optimization.ledger import MemoryLedger
 from dspex.optimization.ports import Candidate, Evaluation, Pair, Round, Trace
 from dspex.storage.database import Database, Guard
-from dspex.storage.statements import insert_new, packed, unpacked
+from dspex.storage.statements import Prepared, insert_new, packed, unpacked
 from dspex.storage.tables import candidates, evaluations, events, failures, rounds
 
 
 class DurableLedger:
-    """`Ledger` whose awaited writes return after their commit. Reads answer from a copy in memory.
+    """`Ledger` over rows. Reads answer from a copy in memory.
 
-    `guard` fences every write: it raises when the run has been taken over by another process.
+    Evaluations, folds and events are handed to the database without waiting for them, so that whoever evaluates goes on
+    at once; `commit` and `flush` wait for all of them. `guard` fences every write: it raises when the run has been
+    taken over by another process.
     """
 
     def __init__(self, database: Database, run: str, guard: Guard | None = None) -> None:
         self._database, self._run, self._guard = database, run, guard
         self._memory = MemoryLedger()
-        dialect = database.location.dialect
-        self._add_evaluation = insert_new(evaluations, dialect)
-        self._add_failure = failures.insert()
-        self._add_event = events.insert()
+        self._under_way: deque[asyncio.Future[None]] = deque()
+        """Writes whose commit nobody has waited for yet, in the order in which they will be committed."""
 
     @classmethod
     async def load(cls, database: Database, run: str, guard: Guard | None = None) -> DurableLedger:
@@ -94,6 +96,7 @@ class DurableLedger:
                 connection.execute(candidates.insert(), rows)
 
         await self._database.write(work, self._guard)
+        await self.flush()
         await self._memory.commit(round)
 
     async def record(self, evaluation: Evaluation) -> None:
@@ -102,23 +105,41 @@ class DurableLedger:
             # A failed attempt keeps its trace among its data: the calls in it are accounted for.
             row = {**row, "data": packed([unpacked(row["data"]), unpacked(row["trace"])]), "created": time.time()}
             del row["score"], row["trace"]
-            await self._database.append(self._add_failure, row, self._guard)
+            self._write(_ADD_FAILURE, row)
         else:
-            await self._database.append(self._add_evaluation, row, self._guard)
+            self._write(_ADD_EVALUATION, row)
         await self._memory.record(evaluation)
 
-    async def fold(self, number: int) -> None:
-        def work(connection: Connection) -> None:
-            chosen = rounds.c.run == self._run, rounds.c.number == number
-            connection.execute(rounds.update().where(*chosen).values(folded=time.time()))
+    async def flush(self) -> None:
+        while self._under_way:
+            # Waited for without owning it: who is cancelled here must not cancel what others wait for as well.
+            await asyncio.wait([self._under_way[-1]])
+            self._reap()
 
-        await self._database.write(work, self._guard)
+    async def fold(self, number: int) -> None:
+        await self.flush()
+        # A fold that is lost is made again from the same rows: it goes to the disk with whatever comes next.
+        self._write(_FOLD, {"of": self._run, "round": number, "at": time.time()})
         await self._memory.fold(number)
 
     async def log(self, event: Event) -> None:
         data = packed({"where": event.where, **_shown(event.data)})
         row = {"run": self._run, "kind": event.kind, "data": data, "created": time.time()}
-        await self._database.append(self._add_event, row, self._guard)
+        self._write(_ADD_EVENT, row)
+
+    def _write(self, statement: Prepared, row: Mapping[str, Any]) -> None:
+        """Hand a row to the database. Raises what kept an earlier one from being written."""
+        self._reap()
+        self._under_way.append(self._database.append(statement, row, self._guard))
+
+    def _reap(self) -> None:
+        """Let go of the writes that are done. Raises what kept one of them from being done."""
+        while self._under_way and self._under_way[0].done():
+            done = self._under_way.popleft()
+            if done.exception() is not None:
+                for item in self._under_way:  # most likely for the same reason, and nobody may ask for theirs
+                    item.add_done_callback(_heard)
+            done.result()
 
     async def _replay(self, kept: list[Round], folded: set[int], found: list[Evaluation]) -> None:
         by_round: dict[int, list[Evaluation]] = {}
@@ -134,6 +155,21 @@ class DurableLedger:
         for rows in by_round.values():
             for row in rows:
                 await self._memory.record(row)
+
+
+def _heard(done: asyncio.Future[None]) -> None:
+    if not done.cancelled():
+        done.exception()
+
+
+_ADD_EVALUATION = Prepared(lambda dialect: insert_new(evaluations, dialect))
+_ADD_FAILURE = Prepared(failures.insert())
+_ADD_EVENT = Prepared(events.insert())
+_FOLD = Prepared(
+    rounds.update()
+    .where(rounds.c.run == bindparam("of"), rounds.c.number == bindparam("round"))
+    .values(folded=bindparam("at"))
+)
 
 
 def rows_of(connection: Connection, run: str) -> tuple[list[Round], set[int], list[Evaluation]]:

@@ -15,7 +15,7 @@ from dspex.errors import ConfigurationError
 from dspex.storage.database import Guard, Item, Location, StorageError, Work, explain, known, perform, settle
 
 if TYPE_CHECKING:
-    from dspex.storage.database import Statement
+    from dspex.storage.statements import Prepared
 
 T = TypeVar("T")
 _GROUP = 1024
@@ -55,10 +55,10 @@ class PostgresDatabase:
         self._enqueue(Item(future, guard, work=work))
         return await future
 
-    async def append(self, statement: Statement, row: Mapping[str, Any], guard: Guard | None = None) -> None:
+    def append(self, statement: Prepared, row: Mapping[str, Any], guard: Guard | None = None) -> asyncio.Future[None]:
         future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._enqueue(Item(future, guard, statement=statement, row=row))
-        await future
+        return future
 
     async def read(self, work: Work[T]) -> T:
         async def once() -> T:

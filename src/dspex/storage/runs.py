@@ -7,12 +7,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
-from sqlalchemy import Connection, RowMapping, func, select
+from sqlalchemy import Connection, RowMapping, bindparam, func, select
 
 from dspex.errors import ConfigurationError, UnknownNameError
 from dspex.kernel.ports import JSON
 from dspex.storage.database import FencedError, Guard, StorageError
-from dspex.storage.statements import packed, unpacked
+from dspex.storage.statements import Prepared, packed, unpacked
 from dspex.storage.tables import calls, commands, evaluations, events, rounds, runs
 
 RunState = Literal["queued", "running", "pausing", "paused", "stopping", "stopped", "completed", "failed", "crashed"]
@@ -175,12 +175,14 @@ def restarted(connection: Connection, id: str, reason: str) -> None:
     note(connection, id, "run.restarted", {"reason": reason})
 
 
+_EPOCH = Prepared(select(runs.c.epoch).where(runs.c.id == bindparam("run")).with_for_update(read=True))
+
+
 def fence(id: str, epoch: int) -> Guard:
     """A guard that lets writes through only while `epoch` is the run's own."""
-    query = select(runs.c.epoch).where(runs.c.id == id).with_for_update(read=True)
 
     def check(connection: Connection) -> None:
-        found = connection.execute(query).scalar_one_or_none()
+        found = _EPOCH.execute(connection, {"run": id}).scalar_one_or_none()
         if found != epoch:
             raise FencedError(f"run {id}: this process no longer owns it (epoch {epoch}, now {found})")
 

@@ -19,7 +19,7 @@ from sqlalchemy.pool import StaticPool
 from dspex.storage.database import Guard, Item, Location, StorageError, Work, explain, known, perform, settle
 
 if TYPE_CHECKING:
-    from dspex.storage.database import Statement
+    from dspex.storage.statements import Prepared
 
 T = TypeVar("T")
 _BUSY_SECONDS = 60.0
@@ -35,7 +35,8 @@ class SQLiteDatabase:
     def __init__(self, path: Path) -> None:
         self.location = Location("sqlite", f"sqlite:///{path}", str(path))
         self._path = path
-        self._queue: queue.SimpleQueue[tuple[asyncio.AbstractEventLoop, Item] | None] = queue.SimpleQueue()
+        self._queue: queue.SimpleQueue[list[Item] | None] = queue.SimpleQueue()
+        self._gathered: dict[asyncio.AbstractEventLoop, list[Item]] = {}
         self._readers = ThreadPoolExecutor(2, thread_name_prefix="dspex-read")
         self._local = threading.local()
         self._engines: list[Engine] = []
@@ -44,16 +45,14 @@ class SQLiteDatabase:
         self._thread: threading.Thread | None = None
 
     async def write(self, work: Work[T], guard: Guard | None = None) -> T:
-        loop = asyncio.get_running_loop()
-        future: asyncio.Future[T] = loop.create_future()
-        self._enqueue(loop, Item(future, guard, work=work))
+        future: asyncio.Future[T] = asyncio.get_running_loop().create_future()
+        self._enqueue(Item(future, guard, work=work))
         return await future
 
-    async def append(self, statement: Statement, row: Mapping[str, Any], guard: Guard | None = None) -> None:
-        loop = asyncio.get_running_loop()
-        future: asyncio.Future[None] = loop.create_future()
-        self._enqueue(loop, Item(future, guard, statement=statement, row=row))
-        await future
+    def append(self, statement: Prepared, row: Mapping[str, Any], guard: Guard | None = None) -> asyncio.Future[None]:
+        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._enqueue(Item(future, guard, statement=statement, row=row))
+        return future
 
     async def read(self, work: Work[T]) -> T:
         return await asyncio.wrap_future(self._readers.submit(self._read, work))
@@ -63,21 +62,37 @@ class SQLiteDatabase:
             if self._closed:
                 return
             self._closed = True
-            self._queue.put(None)
+        for loop in list(self._gathered):
+            self._hand_over(loop)
+        self._queue.put(None)
         if self._thread is not None:
             await asyncio.to_thread(self._thread.join)
         await asyncio.to_thread(self._readers.shutdown)
         for engine in self._engines:
             engine.dispose()
 
-    def _enqueue(self, loop: asyncio.AbstractEventLoop, item: Item) -> None:
+    def _enqueue(self, item: Item) -> None:
+        """Keep the item until the loop has run what is ready now: what belongs together is not torn apart."""
+        loop = item.future.get_loop()
         with self._lock:
             if self._closed:
                 raise StorageError(f"{self.location.url}: the store is closed")
+            gathered = self._gathered.get(loop)
+            if gathered is None:
+                self._gathered[loop] = [item]
+                loop.call_soon(self._hand_over, loop)
+            else:
+                gathered.append(item)
+
+    def _hand_over(self, loop: asyncio.AbstractEventLoop) -> None:
+        with self._lock:
+            items = self._gathered.pop(loop, None)
+            if items is None:
+                return
             if self._thread is None:
                 self._thread = threading.Thread(target=self._serve, name="dspex-write", daemon=True)
                 self._thread.start()
-            self._queue.put((loop, item))
+            self._queue.put(items)
 
     def _read(self, work: Work[T]) -> T:
         engine: Engine | None = getattr(self._local, "engine", None)
@@ -113,53 +128,54 @@ class SQLiteDatabase:
 
     def _serve(self) -> None:
         """The writer thread: whatever waits when a commit is over goes into the next."""
-        engine: Engine | None = None
+        connection: Connection | None = None
         while True:
             waiting, closing = self._waiting()
             if waiting:
                 try:
-                    engine = engine or self._engine()
-                    outcomes = self._commit(engine, [item for _, item in waiting])
+                    connection = connection or self._engine().connect()
+                    outcomes = self._commit(connection, waiting)
                 except Exception as error:
-                    outcomes = [(item, known(error, self.location)) for _, item in waiting]
-                _deliver(waiting, outcomes)
+                    outcomes = [(item, known(error, self.location)) for item in waiting]
+                _deliver(outcomes)
             if closing:
+                if connection is not None:
+                    connection.close()
                 return
 
-    def _waiting(self) -> tuple[list[tuple[asyncio.AbstractEventLoop, Item]], bool]:
+    def _waiting(self) -> tuple[list[Item], bool]:
         """All that waits now, at least one; and whether the store is being closed."""
-        found: list[tuple[asyncio.AbstractEventLoop, Item]] = []
-        entry = self._queue.get()
-        while entry is not None:
-            found.append(entry)
+        found: list[Item] = []
+        items = self._queue.get()
+        while items is not None:
+            found += items
             if len(found) >= _GROUP:
                 return found, False
             try:
-                entry = self._queue.get_nowait()
+                items = self._queue.get_nowait()
             except queue.Empty:
                 return found, False
         return found, True
 
-    def _commit(self, engine: Engine, items: Sequence[Item]) -> list[tuple[Item, Any]]:
+    def _commit(self, connection: Connection, items: Sequence[Item]) -> list[tuple[Item, Any]]:
         """One transaction for all; when something in it fails, each has one of its own and fails alone."""
         try:
-            return list(zip(items, self._transaction(engine, items), strict=True))
+            return list(zip(items, self._transaction(connection, items), strict=True))
         except Exception as error:
             if len(items) == 1:
                 return [(items[0], known(error, self.location))]
-        return [outcome for item in items for outcome in self._commit(engine, [item])]
+        return [outcome for item in items for outcome in self._commit(connection, [item])]
 
-    def _transaction(self, engine: Engine, items: Sequence[Item]) -> list[Any]:
+    def _transaction(self, connection: Connection, items: Sequence[Item]) -> list[Any]:
         self._still_there()
-        with engine.connect() as connection:
-            connection.exec_driver_sql("BEGIN IMMEDIATE")
-            try:
-                results = perform(connection, items)
-                connection.exec_driver_sql("COMMIT")
-            except BaseException:
-                _roll_back(connection)
-                raise
-            return results
+        connection.exec_driver_sql("BEGIN IMMEDIATE")
+        try:
+            results = perform(connection, items)
+            connection.exec_driver_sql("COMMIT")
+        except BaseException:
+            _roll_back(connection)
+            raise
+        return results
 
 
 def _roll_back(connection: Connection) -> None:
@@ -169,11 +185,11 @@ def _roll_back(connection: Connection) -> None:
         return  # a full disk or a broken file has rolled back already
 
 
-def _deliver(waiting: list[tuple[asyncio.AbstractEventLoop, Item]], outcomes: list[tuple[Item, Any]]) -> None:
+def _deliver(outcomes: list[tuple[Item, Any]]) -> None:
     """Wake each loop once for all of its items."""
-    loops = {id(loop): loop for loop, _ in waiting}
-    owner = {id(item): id(loop) for loop, item in waiting}
-    for key, loop in loops.items():
-        mine = [outcome for outcome in outcomes if owner[id(outcome[0])] == key]
+    by_loop: dict[asyncio.AbstractEventLoop, list[tuple[Item, Any]]] = {}
+    for outcome in outcomes:
+        by_loop.setdefault(outcome[0].future.get_loop(), []).append(outcome)
+    for loop, mine in by_loop.items():
         if not loop.is_closed():
             loop.call_soon_threadsafe(settle, mine)

@@ -1,15 +1,76 @@
-"""Statements whose wording differs between the two databases, made once so that equal ones are grouped."""
+"""Statements whose wording differs between the two databases, and those that are worded once for many executions."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import cache
+from operator import itemgetter
 from typing import Any
 
-from sqlalchemy import Insert, Table
+from pydantic_core import PydanticSerializationError, to_json
+from sqlalchemy import Connection, CursorResult, Insert, Table
 from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.sql.elements import CompilerElement
 
-_encode = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False).encode
+_encode = json.JSONEncoder(separators=(",", ":")).encode
+Row = Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class _Wording:
+    """A statement in one database's words: its text, and how the values stand in it."""
+
+    text: str
+    values: Callable[[Row], tuple[Any, ...]]
+
+
+class Prepared:
+    """A statement that is worded once and then handed to the driver as it is: to look up what was compiled costs
+    SQLAlchemy several times what the database needs to run it.
+
+    Every execution gives the same names. Values are text, numbers, lists where the statement says so, and None: nothing
+    is converted.
+    """
+
+    __slots__ = ("_statement", "_words")
+
+    def __init__(self, statement: CompilerElement | Callable[[str], CompilerElement]) -> None:
+        """`statement`, or what gives it for a dialect."""
+        self._statement = statement
+        self._words: dict[str, _Wording] = {}
+
+    def execute(self, connection: Connection, row: Row) -> CursorResult[Any]:
+        """Run it once."""
+        wording = self._wording(connection, row)
+        return connection.exec_driver_sql(wording.text, wording.values(row))
+
+    def execute_all(self, connection: Connection, rows: Sequence[Row]) -> None:
+        """Run it for each of `rows`, at least one."""
+        wording = self._wording(connection, rows[0])
+        connection.exec_driver_sql(wording.text, [wording.values(row) for row in rows])
+
+    def _wording(self, connection: Connection, row: Row) -> _Wording:
+        dialect = connection.dialect
+        found = self._words.get(dialect.name)
+        if found is None:
+            statement = self._statement(dialect.name) if callable(self._statement) else self._statement
+            compiled = statement.compile(dialect=dialect, column_keys=list(row))
+            given = compiled.construct_params(row) or {}
+            names: Sequence[str] = getattr(compiled, "positiontup", None) or ()
+            constants = {name: given[name] for name in names if name not in row}
+            found = self._words[dialect.name] = _Wording(str(compiled), _picked(names, constants))
+        return found
+
+
+def _picked(names: Sequence[str], constants: Row) -> Callable[[Row], tuple[Any, ...]]:
+    """What puts the values of a row, and those that never change, in the order of `names`."""
+    if len(names) == 1:
+        (only,) = names
+        return lambda row: (row[only],)
+    pick: Callable[[Row], tuple[Any, ...]] = itemgetter(*names)
+    return pick if not constants else lambda row: pick({**constants, **row})
 
 
 @cache
@@ -21,8 +82,11 @@ def insert_new(table: Table, dialect: str) -> Insert:
 
 
 def packed(value: Any) -> str:
-    """JSON as kept in a column."""
-    return _encode(value)
+    """JSON as kept in a column. Raises ValueError or TypeError for what JSON cannot say."""
+    try:
+        return to_json(value, inf_nan_mode="constants").decode()
+    except PydanticSerializationError:  # half a surrogate pair, which JSON can escape; or no JSON at all, and raises
+        return _encode(value)
 
 
 def unpacked(text: str | None) -> Any:

@@ -178,8 +178,8 @@ calls = Table(
     Column("finished", Float),
     CheckConstraint("state IN ('intent', 'done', 'unknown')", name="state"),
     Index(None, "run", "state", "sends"),
-    sqlite_with_rowid=False,
 )
+"""Calls of models. They lie in the order in which they began: by key, which is random, each would take its own page."""
 
 rounds = Table(
     "rounds",

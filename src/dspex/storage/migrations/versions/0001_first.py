@@ -30,7 +30,6 @@ def upgrade() -> None:
         sa.Column("finished", sa.Float(), nullable=True),
         sa.CheckConstraint("state IN ('intent', 'done', 'unknown')", name=op.f("ck_calls_state")),
         sa.PrimaryKeyConstraint("key", name=op.f("pk_calls")),
-        sqlite_with_rowid=False,
     )
     op.create_index(op.f("ix_calls_run_state_sends"), "calls", ["run", "state", "sends"], unique=False)
     op.create_table(
