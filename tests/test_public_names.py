@@ -39,6 +39,7 @@ def test_all_is_sorted_and_pinned() -> None:
         "Float",
         "Input",
         "Integer",
+        "Isolation",
         "Judge",
         "NormalizedMatch",
         "NumericTolerance",

@@ -51,6 +51,7 @@ if TYPE_CHECKING:
     from dspex.hosting.hosts import optimize as aoptimize
     from dspex.hosting.hosts import resume as aresume
     from dspex.hosting.hosts import start as astart
+    from dspex.hosting.isolation import Isolation as Isolation
     from dspex.hosting.stores import current_performance as acurrent_performance
     from dspex.hosting.stores import evaluate as aevaluate
     from dspex.hosting.stores import run as arun
@@ -110,6 +111,7 @@ __all__ = [
     "Float",
     "Input",
     "Integer",
+    "Isolation",
     "Judge",
     "NormalizedMatch",
     "NumericTolerance",
@@ -173,6 +175,7 @@ _PLACES = {
     "Float": "dspex.kernel.variables:Float",
     "Input": "dspex.kernel.signature:Input",
     "Integer": "dspex.kernel.variables:Integer",
+    "Isolation": "dspex.hosting.isolation:Isolation",
     "Judge": "dspex.evaluation.judge:Judge",
     "NormalizedMatch": "dspex.evaluation.metrics:NormalizedMatch",
     "NumericTolerance": "dspex.evaluation.metrics:NumericTolerance",

@@ -17,9 +17,12 @@ from dspex.cli.opening import opened
 from dspex.cli.options import (
     Calls,
     Concurrency,
+    HardTimeout,
+    Isolated,
     Json,
     Judge,
     JudgeModel,
+    MemoryMb,
     Metric,
     Model,
     Program,
@@ -37,6 +40,7 @@ from dspex.errors import ConfigurationError
 from dspex.evaluation.dataset import Dataset
 from dspex.evaluation.scoring import as_metric
 from dspex.hosting import hosts
+from dspex.hosting.isolation import Isolation, isolation_of
 from dspex.kernel.program import Program as ProgramData
 from dspex.optimization.ports import SearchOptions
 from dspex.optimization.problem import MIN_VAL
@@ -110,6 +114,9 @@ def optimize(  # noqa: PLR0913 - the options of the command
     seconds: Seconds = None,
     seed: Seed = 0,
     concurrency: Concurrency = None,
+    isolation: Isolated = None,
+    hard_timeout: HardTimeout = None,
+    memory_mb: MemoryMb = None,
     out: Annotated[
         Path | None,
         typer.Option("--out", "-o", metavar="FILE", help="Where to save the better program.", show_default=False),
@@ -144,7 +151,7 @@ def optimize(  # noqa: PLR0913 - the options of the command
             hosts.prepare(
                 reference or found, splits.train, splits.val, scorer, ready,
                 strategy=strategy, schedule=schedule, budget=budget, confirm=splits.confirm, seed=seed, options=options,
-                store=project.store,
+                store=project.store, isolation=_isolation(isolation, hard_timeout, memory_mb),
             )
         )  # fmt: skip
         try:
@@ -254,6 +261,15 @@ def _budget(calls: int | None, usd: float | None, tokens: int | None, seconds: f
         )
     budget = Budget(calls=calls, usd=usd, tokens=tokens, seconds=seconds)
     return DEFAULT_BUDGET if budget == Budget() else budget
+
+
+def _isolation(kind: str | None, timeout: float | None, memory_mb: int | None) -> Isolation | None:
+    given = {"timeout": timeout, "memory_mb": memory_mb}
+    limits = {name: value for name, value in given.items() if value is not None}
+    found = isolation_of(kind)
+    if limits and found is None:
+        raise ConfigurationError("--hard-timeout and --memory-mb are limits of a worker: give --isolation process too")
+    return None if found is None else Isolation.model_validate({**found.model_dump(), **limits})
 
 
 def _announce(program: ProgramData, splits: Splits, budget: Budget, strategy: str) -> None:

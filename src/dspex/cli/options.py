@@ -51,6 +51,27 @@ Store = Annotated[
         show_default="./.dspex/dspex.db",
     ),
 ]
+Isolated = Annotated[
+    str | None,
+    typer.Option(
+        "--isolation",
+        metavar="process",
+        help="Evaluate in worker processes, which may crash, hang or run out of memory alone.",
+        show_default=False,
+    ),
+]
+HardTimeout = Annotated[
+    float | None,
+    typer.Option(
+        "--hard-timeout", metavar="SECONDS", help="With --isolation: what an evaluation may take.", show_default="60"
+    ),
+]
+MemoryMb = Annotated[
+    int | None,
+    typer.Option(
+        "--memory-mb", metavar="MB", help="With --isolation: memory an evaluation may take.", show_default=False
+    ),
+]
 RunId = Annotated[str, typer.Argument(metavar="RUN", help="A run's id, or the beginning of it.")]
 Calls = Annotated[int | None, typer.Option("--calls", min=1, help="Budget: calls of a model.", show_default=False)]
 Usd = Annotated[float | None, typer.Option("--usd", min=0, help="Budget: dollars.", show_default=False)]

@@ -53,6 +53,7 @@ ERROR_KINDS: Mapping[type[Exception], str] = {
     DataError: "data",
     InputError: "input",
     ConfigurationError: "configuration",
+    MemoryError: "memory",
 }
 """What a failure is called in rows and reports. Anything else that a step raised is an `exception`."""
 
@@ -62,7 +63,8 @@ class Assessment:
     """What came of one (example, sample): an answer and its score, or why there is none.
 
     A wrong or unparsable answer has a score (0.0, with `error` and `error_kind` kept where there was one). Where the
-    infrastructure, the metric or the data failed, `score` is None: nothing is known about the program.
+    infrastructure, the metric or the data failed, or memory ran out, `score` is None: nothing is known about the
+    program.
     """
 
     example: str
@@ -74,7 +76,7 @@ class Assessment:
     outputs: Mapping[str, JSON] | None
     error: str | None
     error_kind: str | None
-    """One of ERROR_KINDS, or `exception`."""
+    """One of ERROR_KINDS, `exception`; or `crash`, `hang` where its process ended without an answer."""
     usage: Usage
     """Of the program and of scoring together."""
     seconds: float
@@ -105,14 +107,14 @@ async def assess(
     except StepError as error:
         if isinstance(error.cause, DspexError) and error.cause.fatal:
             raise error.cause from error
-        score = None if error.infrastructure else 0.0
+        score = None if error.infrastructure or isinstance(error.cause, MemoryError) else 0.0
         return _failed(example, sample, began, error, score)
     except InputError as error:  # the row's fault, not the program's answer
         return _failed(example, sample, began, error)
     try:
         verdict = await scorer(example, state)
-    except DspexError as error:
-        if error.fatal:
+    except (DspexError, MemoryError) as error:
+        if isinstance(error, DspexError) and error.fatal:
             raise
         return _failed(example, sample, began, error, None, state)
     usage = usage_of(state.history)
@@ -155,6 +157,6 @@ def _failed(
     outputs = state.values if state is not None and state.values else None
     feedback = f"no usable answer: {error}" if score is not None else None
     return Assessment(
-        example.id, sample, score, feedback, outputs, str(error), error_kind(error), usage,
+        example.id, sample, score, feedback, outputs, str(error) or type(error).__name__, error_kind(error), usage,
         perf_counter() - began, history,
     )  # fmt: skip

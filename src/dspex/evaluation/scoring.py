@@ -17,8 +17,8 @@ from dspex.kernel.program import Program
 from dspex.kernel.signature import Example
 from dspex.kernel.state import State
 
-_NOT_THE_METRIC = (LMError, BudgetExceededError, OutageError, DataError, MetricError)
-"""What may come out of a metric as it is: a judge's model that failed, a row without the expected field."""
+_NOT_THE_METRIC = (LMError, BudgetExceededError, OutageError, DataError, MetricError, MemoryError)
+"""What may come out of a metric as it is: a judge's model that failed, a row without the expected field, no memory."""
 
 Calling = Literal["inline", "thread", "async"]
 

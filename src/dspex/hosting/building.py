@@ -14,15 +14,18 @@ from dspex.clients.budget import Budget
 from dspex.configuration.runtimes import from_spec
 from dspex.errors import ConfigurationError
 from dspex.evaluation.scoring import as_metric
+from dspex.hosting.isolating import UserCode, WorkerExecutor
+from dspex.hosting.isolation import Isolation
 from dspex.hosting.metrics import metric_of, metric_spec
 from dspex.hosting.references import OnlyInMemoryError, fingerprint, resolve
 from dspex.hosting.specification import MetricSpec, Reference, RunSpec
 from dspex.kernel.ports import Runtime
 from dspex.kernel.program import Program
 from dspex.kernel.signature import Example
-from dspex.optimization.ports import SearchOptions, Strategy
+from dspex.optimization.ports import Executor, SearchOptions, Strategy
 from dspex.optimization.problem import Problem, pose
 from dspex.optimization.strategies.table import strategy_of
+from dspex.optimization.tasks import TaskExecutor
 from dspex.storage import data
 from dspex.storage.database import Database
 
@@ -53,6 +56,7 @@ class Wanted:
     seed: int
     options: SearchOptions
     schedule: str | None = None
+    isolation: Isolation | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +96,7 @@ def specify(connection: Connection, wanted: Wanted, problem: Problem) -> RunSpec
         seed=wanted.seed,
         budget=wanted.budget,
         options=asdict(wanted.options),
+        isolation=wanted.isolation,
         imports=_imports(wanted.program),
         fingerprints=fingerprints(metric, wanted.program),
         live=tuple(live),
@@ -121,6 +126,40 @@ async def build(database: Database, spec: RunSpec, budget: Budget, live: Live | 
     problem = pose(program, splits, as_metric(metric, runtime), budget, spec.seed, runtime)
     strategy.check(problem)
     return Built(problem, runtime, strategy, options)
+
+
+def code_of(program: Program, metric: Any) -> UserCode:
+    """What workers have to import. Raises OnlyInMemoryError for what they could not find by name."""
+    try:
+        return UserCode(metric_spec(metric), _imports(program), program)
+    except OnlyInMemoryError as error:
+        raise OnlyInMemoryError(f"isolation: a worker cannot evaluate this: {error}") from error
+
+
+async def workers(
+    isolation: Isolation, program: Program, metric: Any, runtime: Runtime, options: SearchOptions
+) -> WorkerExecutor:
+    """An executor whose first worker is ready. Raises ConfigurationErrors. The caller closes it."""
+    return await _ready(WorkerExecutor(isolation, code_of(program, metric), runtime, options.concurrency))
+
+
+async def executor_of(spec: RunSpec, built: Built) -> Executor:
+    """Where the run's evaluations go, ready. Raises ConfigurationErrors. The caller closes it."""
+    if spec.isolation is None:
+        return TaskExecutor()
+    if spec.metric is None:
+        raise OnlyInMemoryError(f"isolation: a worker cannot evaluate this: {'; '.join(spec.live)}")
+    code = UserCode(spec.metric, spec.imports, built.problem.program)
+    return await _ready(WorkerExecutor(spec.isolation, code, built.runtime, built.options.concurrency))
+
+
+async def _ready(executor: WorkerExecutor) -> WorkerExecutor:
+    try:
+        await executor.check()
+    except BaseException:
+        await executor.aclose()
+        raise
+    return executor
 
 
 def fingerprints(metric: MetricSpec | None, program: Program) -> dict[str, str]:

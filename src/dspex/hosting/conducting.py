@@ -17,7 +17,7 @@ from sqlalchemy import Connection
 from dspex.clients.budget import Budget
 from dspex.clients.stack import ModelStack
 from dspex.errors import ConfigurationError, DspexError, OutageError
-from dspex.hosting.building import Built, Live, build, changed
+from dspex.hosting.building import Built, Live, build, changed, executor_of
 from dspex.hosting.control import Control
 from dspex.hosting.liveness import LEASE_SECONDS, Owner, RunLock, alive, lock_of
 from dspex.hosting.promotion import conclude
@@ -25,6 +25,7 @@ from dspex.hosting.remembering import JournalOverMemory
 from dspex.hosting.specification import RunSpec
 from dspex.kernel.ports import JSON, CallStore, Event, Usage
 from dspex.optimization.interruption import Interrupted, Interruption, Wish
+from dspex.optimization.ports import Executor
 from dspex.optimization.result import OptimizationResult
 from dspex.optimization.runner import Runner, Session
 from dspex.storage import runs
@@ -143,14 +144,16 @@ class _Conductor:
                     "evaluations could not be compared with new ones; restore the code, or fork the run"
                 )
             built = await build(self.database, spec, self._budget, live)
+            executor = await executor_of(spec, built)
         except ConfigurationError as error:
             await self._move("failed", str(error))
             raise
         control = Control(self.store, self.id, self.seat.epoch, on_command=self._command, on_lost=self._on_lost)
         control.start()
         try:
-            return await self._search(built)
+            return await self._search(built, executor)
         finally:
+            await executor.aclose()
             await control.close()
             if live is None or live.runtime is None:
                 await built.runtime.lm.aclose()
@@ -171,7 +174,7 @@ class _Conductor:
 
         await self.database.write(work, self.guard)
 
-    async def _search(self, built: Built) -> OptimizationResult:
+    async def _search(self, built: Built, executor: Executor) -> OptimizationResult:
         ledger = await DurableLedger.load(self.database, self.id, self.guard)
         calls = DatabaseCallStore(self.database, self.id, self.seat.epoch, self.guard, booked=ledger.booked_calls())
         runtime = built.runtime
@@ -185,7 +188,7 @@ class _Conductor:
         if (carried := self._spec.carried) is not None:
             spent = spent + Usage(**carried.model_dump())
         before = self.seat.run.progress.get("seconds", 0.0)
-        session = Session(self._saw, self._interruption, spent, before)
+        session = Session(self._saw, self._interruption, spent, before, executor)
         self._runner = Runner(built.problem, runtime, built.strategy, ledger, built.options, session)
         self._task = asyncio.ensure_future(self._runner.run())
         try:

@@ -7,15 +7,16 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Protocol, TypedDict, Unpack
+from typing import Literal, Protocol, TypedDict, Unpack
 
 from sqlalchemy import Connection
 
 from dspex.clients.budget import Budget
 from dspex.errors import ConfigurationError
-from dspex.hosting.building import Live, Wanted, posed, specify
+from dspex.hosting.building import Live, Wanted, code_of, posed, specify, workers
 from dspex.hosting.conducting import OnEvent, conduct
 from dspex.hosting.handle import Run, store_text
+from dspex.hosting.isolation import Isolation, isolation_of
 from dspex.hosting.launching import launch
 from dspex.hosting.references import OnlyInMemoryError
 from dspex.hosting.specification import RunSpec
@@ -54,6 +55,8 @@ async def prepare_run(
 ) -> Run:
     """A queued run in the store, checked as far as can be without paying. Raises ConfigurationErrors."""
     problem = posed(wanted)
+    if wanted.isolation is not None:
+        code_of(wanted.program, wanted.metric)
     strategy_of(wanted.strategy, wanted.options, wanted.schedule).check(problem)
 
     def work(connection: Connection) -> str:
@@ -86,6 +89,8 @@ class HowToSearch(TypedDict, total=False):
     """Untouched examples to confirm the gain on; without them half of val is set aside."""
     seed: int
     options: SearchOptions
+    isolation: Literal["process"] | Isolation | None
+    """`"process"`: each evaluation in a worker that may crash, hang or run out of memory alone."""
     store: str | Path | None
     """A file or a PostgreSQL URL; None: the project's (`.dspex/dspex.db` unless set); `":memory:"`: nothing is kept."""
 
@@ -127,7 +132,7 @@ async def prepare(
         wanted = Wanted(
             found, {"train": train, "val": val, "confirm": how.get("confirm")}, metric, runtime, strategy,
             how.get("budget", DEFAULT_BUDGET), how.get("seed", 0), how.get("options", DEFAULT_OPTIONS),
-            how.get("schedule"),
+            how.get("schedule"), isolation_of(how.get("isolation")),
         )  # fmt: skip
         run = await prepare_run(database, store_text(where, database), wanted, reference=reference)
     except BaseException:
@@ -229,8 +234,15 @@ async def _in_memory(
 ) -> OptimizationResult:
     if not isinstance(program, Program):
         raise ConfigurationError(f"program {program!r}: a stored program needs its store, not {IN_MEMORY!r}")
-    return await runner.optimize(
-        program, *data, metric, runtime, strategy=how.get("strategy", "auto"), schedule=how.get("schedule"),
-        budget=how.get("budget", DEFAULT_BUDGET), confirm=how.get("confirm"), seed=how.get("seed", 0),
-        options=how.get("options", DEFAULT_OPTIONS), on_event=on_event,
-    )  # fmt: skip
+    options = how.get("options", DEFAULT_OPTIONS)
+    isolation = isolation_of(how.get("isolation"))
+    executor = None if isolation is None else await workers(isolation, program, metric, runtime, options)
+    try:
+        return await runner.optimize(
+            program, *data, metric, runtime, strategy=how.get("strategy", "auto"), schedule=how.get("schedule"),
+            budget=how.get("budget", DEFAULT_BUDGET), confirm=how.get("confirm"), seed=how.get("seed", 0),
+            options=options, on_event=on_event, executor=executor,
+        )  # fmt: skip
+    finally:
+        if executor is not None:
+            await executor.aclose()

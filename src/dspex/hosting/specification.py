@@ -8,6 +8,7 @@ from pydantic import Field, model_validator
 
 from dspex.clients.budget import Budget
 from dspex.errors import ConfigurationError
+from dspex.hosting.isolation import Isolation
 from dspex.kernel.ports import JSON
 from dspex.kernel.signature import Frozen
 
@@ -74,5 +75,7 @@ class RunSpec(Frozen):
     """Of the code that decides scores: metric, functions, modules, adapters; and of DSPEx."""
     carried: Carried | None = None
     """Of a fork: what the copied evaluations had consumed. It counts against the budget, and was paid by the other."""
+    isolation: Isolation | None = None
+    """None: evaluations are tasks of the process that carries the run."""
     live: tuple[str, ...] = ()
     """Why another process cannot carry it; empty where it can."""

@@ -44,11 +44,13 @@ async def optimize(  # noqa: PLR0913 - the public verb
     options: SearchOptions = DEFAULT_OPTIONS,
     ledger: Ledger | None = None,
     on_event: OnEvent | None = None,
+    executor: Executor | None = None,
 ) -> OptimizationResult:
     """Search the program's variables for what scores best on `val`, and keep it if `confirm` shows the gain.
 
     `train` feeds proposals only. Without `confirm`, half of val is set aside for it. The budget holds for everything,
     proposals included. With the `ledger` of an interrupted search, and the same arguments, that search is carried on.
+    Evaluations run in the `executor`, which stays the caller's to close; without one, as tasks of this loop.
     Raises ConfigurationErrors before the first paid call, OutageError when the model is gone; the ledger keeps what
     was found until then.
     """
@@ -57,7 +59,8 @@ async def optimize(  # noqa: PLR0913 - the public verb
     chosen.check(problem)
     if options.proposer_model is not None:
         runtime.lm.capabilities(options.proposer_model)  # a misspelt name or a missing key shows before it is paid
-    return await Runner(problem, runtime, chosen, ledger or MemoryLedger(), options, Session(on_event)).run()
+    session = Session(on_event, executor=executor)
+    return await Runner(problem, runtime, chosen, ledger or MemoryLedger(), options, session).run()
 
 
 @dataclass(frozen=True)

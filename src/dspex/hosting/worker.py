@@ -1,0 +1,223 @@
+"""The process that evaluates for a run: `python -m dspex.hosting.worker SOURCE SINK PARENT`, two pipes and a process.
+
+One evaluation at a time. It holds no key and sends nothing: the model of its runtime asks the runner over the pipe.
+When the runner is gone, however it went, the worker and whatever it started end at once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ctypes
+import faulthandler
+import os
+import resource
+import signal
+import sys
+import threading
+from collections.abc import Mapping
+from concurrent.futures import Future, InvalidStateError
+from contextlib import suppress
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+from dspex.adapters import ADAPTERS
+from dspex.evaluation.assessment import assess
+from dspex.evaluation.scoring import ReadyMetric, as_metric
+from dspex.hosting.exchange import (
+    HEAD,
+    assessment_data,
+    completion_of,
+    error_data,
+    error_of,
+    framed,
+    length_of,
+    request_data,
+    unframed,
+)
+from dspex.hosting.metrics import metric_of
+from dspex.hosting.references import resolve
+from dspex.hosting.specification import MetricSpec, Reference
+from dspex.kernel.execution import prepare
+from dspex.kernel.ports import JSON, Capabilities, Completion, Request, Runtime
+from dspex.kernel.program import Program
+from dspex.kernel.signature import Example
+from dspex.modules.registry import builtin_registry
+
+_DIE_WITH_PARENT = 1  # PR_SET_PDEATHSIG
+_KEPT = 64  # programs of candidates
+
+
+class Pipe:
+    """The worker's end of both pipes. Sending is safe from any thread; one thread reads."""
+
+    def __init__(self, source: int, sink: int) -> None:
+        self._source, self._sink = source, sink
+        self._lock = threading.Lock()
+
+    def send(self, kind: str, **data: JSON) -> None:
+        left = memoryview(framed(kind, **data))
+        with self._lock:
+            while left:
+                left = left[os.write(self._sink, left) :]
+
+    def receive(self) -> dict[str, Any] | None:
+        """The next frame; None once the other end is gone."""
+        head = self._exactly(HEAD)
+        body = None if head is None else self._exactly(length_of(head))
+        return None if body is None else unframed(body)
+
+    def _exactly(self, size: int) -> bytes | None:
+        parts = bytearray()
+        while len(parts) < size:
+            part = os.read(self._source, size - len(parts))
+            if not part:
+                return None
+            parts += part
+        return bytes(parts)
+
+
+class RunnersLM:
+    """An `LM` whose every call is made, paid and kept by the runner."""
+
+    def __init__(self, pipe: Pipe) -> None:
+        self._pipe = pipe
+        self._numbers = count()
+        self._open: dict[int, Future[Any]] = {}
+        self._capabilities: dict[str, Capabilities] = {}
+
+    async def complete(self, request: Request) -> Completion:
+        number, answer = self._asked("complete", request=request_data(request))
+        try:
+            return completion_of(await asyncio.wrap_future(answer))
+        except asyncio.CancelledError:
+            self._pipe.send("cancel", number=number)
+            raise
+        finally:
+            del self._open[number]
+
+    def capabilities(self, model: str) -> Capabilities:
+        """As the runner's model has it; waits in place, once for each model."""
+        if model not in self._capabilities:
+            number, answer = self._asked("capabilities", model=model)
+            try:
+                self._capabilities[model] = Capabilities(*answer.result())
+            finally:
+                del self._open[number]
+        return self._capabilities[model]
+
+    async def aclose(self) -> None:
+        """There is nothing to close."""
+
+    def answered(self, frame: Mapping[str, Any]) -> None:
+        """Hand an answer to whoever waits for it; from the thread that listens."""
+        waiting = self._open.get(frame["number"])
+        if waiting is None:
+            return
+        with suppress(InvalidStateError):  # given up meanwhile
+            if "error" in frame:
+                waiting.set_exception(error_of(frame["error"]))
+            else:
+                waiting.set_result(frame["found"])
+
+    def _asked(self, kind: str, **data: JSON) -> tuple[int, Future[Any]]:
+        number, answer = next(self._numbers), Future[Any]()
+        self._open[number] = answer
+        self._pipe.send(kind, number=number, **data)
+        return number, answer
+
+
+class Worker:
+    """Sets itself up as the runner says, then evaluates what it is given, one after the other."""
+
+    def __init__(self, pipe: Pipe) -> None:
+        self._pipe, self._lm = pipe, RunnersLM(pipe)
+        self._programs: dict[str, Program] = {}
+
+    async def serve(self) -> None:
+        """Until the process ends."""
+        loop, tasks = asyncio.get_running_loop(), asyncio.Queue[dict[str, Any]]()
+
+        def listen() -> None:
+            while (frame := self._pipe.receive()) is not None:
+                if frame["kind"] == "answer":
+                    self._lm.answered(frame)
+                else:
+                    loop.call_soon_threadsafe(tasks.put_nowait, frame)
+            _end()
+
+        threading.Thread(target=listen, name="dspex-runner", daemon=True).start()
+        setup = await tasks.get()
+        try:
+            runtime, metric = self._set_up(setup)
+        except Exception as error:
+            self._pipe.send("refused", error=error_data(error))
+            return
+        self._pipe.send("ready")
+        while True:
+            await self._assess(await tasks.get(), runtime, metric)
+
+    def _set_up(self, setup: Mapping[str, Any]) -> tuple[Runtime, ReadyMetric]:
+        """Import what the user has, and see that the program can run. Raises ConfigurationErrors."""
+        sys.path[:] = setup["path"]
+        for item in setup["imports"]:
+            resolve(Reference.model_validate(item), "the program's code")
+        runtime = Runtime(self._lm, setup["model"], ADAPTERS, builtin_registry(), setup["adapter"])
+        metric = as_metric(metric_of(MetricSpec.model_validate(setup["metric"])), runtime)
+        prepare(Program.from_data(setup["program"], "the run's program"), runtime)
+        if setup["memory_mb"] is not None:
+            _limit_memory(setup["memory_mb"] * 2**20)
+        return runtime, metric
+
+    async def _assess(self, asked: Mapping[str, Any], runtime: Runtime, metric: ReadyMetric) -> None:
+        try:
+            program = self._program(asked["candidate"], asked["program"])
+            example = Example(asked["example"], asked["values"])
+            found = await assess(program, example, metric, runtime, asked["sample"])
+            self._pipe.send("assessed", found=assessment_data(found))
+        except Exception as error:
+            self._pipe.send("raised", error=error_data(error))
+
+    def _program(self, candidate: str, data: Mapping[str, JSON]) -> Program:
+        found = self._programs.get(candidate)
+        if found is None:
+            if len(self._programs) >= _KEPT:
+                del self._programs[next(iter(self._programs))]
+            found = self._programs[candidate] = Program.from_data(data, f"candidate {candidate}")
+        return found
+
+
+def _limit_memory(more: int) -> None:
+    """Allow `more` bytes beyond what the process has mapped by now; an allocation above that raises MemoryError."""
+    pages = int(Path("/proc/self/statm").read_text().split()[0])
+    limit = pages * os.sysconf("SC_PAGE_SIZE") + more
+    resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
+
+
+def _end() -> None:
+    """End this process at once, and all that it started."""
+    if os.getpgrp() == os.getpid():
+        os.killpg(os.getpid(), signal.SIGKILL)
+    os._exit(1)
+
+
+def _tie_to(parent: int) -> None:
+    """See to it that this process does not outlive the runner, also where code holds the interpreter's lock."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None, use_errno=True).prctl(_DIE_WITH_PARENT, signal.SIGKILL, 0, 0, 0)
+    if os.getppid() != parent:
+        _end()
+
+
+def main(source: int, sink: int, parent: int) -> None:
+    """Serve the runner at the other end of the pipes."""
+    _tie_to(parent)
+    for end in (source, sink):
+        os.set_inheritable(end, False)
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    faulthandler.enable()
+    asyncio.run(Worker(Pipe(source, sink)).serve())
+
+
+if __name__ == "__main__":
+    main(*map(int, sys.argv[1:4]))
