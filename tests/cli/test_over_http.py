@@ -139,4 +139,4 @@ def test_a_budget_too_small_for_any_comparison_is_refused_unpaid(tmp_path: Path)
         outcome = dspex(folder, "optimize", "--calls", "5")
         assert server.stats()["requests"] == 0
     assert outcome.returncode == 2
-    assert "too small a budget" in outcome.stderr
+    assert "a budget of 5 calls is too small" in outcome.stderr

@@ -29,7 +29,7 @@ def posed(given: Program, *parts: Split, metric: object = ExactMatch("label")) -
     """The problem of train, val and confirm, and how many requests posing it has sent."""
     model, seen = counted(hinted)
     named: dict[str, Split] = dict(zip(("train", "val", "confirm"), parts, strict=True))
-    found = pose(given, named, as_metric(metric), Budget(calls=10), 0, runtime(model))
+    found = pose(given, named, as_metric(metric), Budget(calls=100), 0, runtime(model))
     return found, len(seen)
 
 

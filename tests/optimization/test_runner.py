@@ -116,7 +116,7 @@ def test_the_seed_is_kept_where_there_is_nothing_to_gain() -> None:
 
 
 @settings(max_examples=25, deadline=None)
-@given(calls=st.integers(8, 400), concurrency=st.integers(1, 40), reask=st.booleans())
+@given(calls=st.integers(32, 400), concurrency=st.integers(1, 40), reask=st.booleans())
 def test_the_budget_is_never_overspent(calls: int, concurrency: int, reask: bool) -> None:
     def model(request: Request) -> str:
         # With `reask`, some answers cannot be read, and the step asks again.
@@ -125,12 +125,8 @@ def test_the_budget_is_never_overspent(calls: int, concurrency: int, reask: bool
 
     counting, seen = counted(model)
     options = SearchOptions(concurrency=concurrency)
-    try:
-        result = searched(program(instructions=Text(), demos=Demos(2)), counting, calls, options=options)
-        assert result.usage.calls == len(seen)
-    except BudgetExceededError:
-        assert calls < 30
-    assert len(seen) <= calls
+    result = searched(program(instructions=Text(), demos=Demos(2)), counting, calls, options=options)
+    assert result.usage.calls == len(seen) <= calls
 
 
 async def uneven(request: Request) -> str:
@@ -328,8 +324,15 @@ def test_confirm_is_touched_once_by_the_seed_and_the_winner_alone() -> None:
 
 
 def test_a_budget_that_cannot_pay_for_the_first_rung_says_so() -> None:
-    with pytest.raises(BudgetExceededError, match="5 calls is used up"):
-        searched(program(instructions=Text()), hinted, 5)
+    with pytest.raises(BudgetExceededError, match=r"budget of 600 \d{3} are spent"):
+        searched(program(instructions=Text(), max_tokens=20), hinted, budget=Budget(tokens=600))
+
+
+def test_too_few_calls_to_compare_anything_are_refused_unpaid() -> None:
+    counting, seen = counted(hinted)
+    with pytest.raises(ConfigurationError, match=r"a budget of 31 calls is too small.*take 32 calls"):
+        searched(program(instructions=Text()), counting, 31)
+    assert seen == []
 
 
 def test_a_budget_without_any_limit_is_refused() -> None:
@@ -339,7 +342,9 @@ def test_a_budget_without_any_limit_is_refused() -> None:
 
 def test_a_judges_calls_come_out_of_the_same_budget() -> None:
     def model(request: Request) -> str:
-        return "[[reason]]\nfine\n\n[[grade]]\n4\n\n[[end]]" if judges(request) else hinted(request)
+        if judges(request):
+            return f"[[reason]]\nfine\n\n[[grade]]\n{4 if share(text_in(request)) < 0.5 else 3}\n\n[[end]]"
+        return hinted(request)
 
     def judges(request: Request) -> bool:
         return "[[grade]]" in request.messages[-1]["content"]

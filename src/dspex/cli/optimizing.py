@@ -43,14 +43,12 @@ from dspex.hosting import hosts
 from dspex.hosting.isolation import Isolation, isolation_of
 from dspex.kernel.program import Program as ProgramData
 from dspex.optimization.ports import SearchOptions
-from dspex.optimization.problem import MIN_VAL
 from dspex.optimization.progress import ProgressLine
 from dspex.optimization.result import OptimizationResult
 from dspex.optimization.runner import DEFAULT_BUDGET
 
 SHARES = (0.4, 0.35, 0.25)
 """Of one data file: what proposals learn from, what the race runs on, what confirms."""
-LEAST_CALLS = 4 * MIN_VAL
 
 
 @dataclass(frozen=True, slots=True)
@@ -253,12 +251,6 @@ def _target(source: Path | None, out: Path | None, force: bool) -> Path | None:
 
 
 def _budget(calls: int | None, usd: float | None, tokens: int | None, seconds: float | None) -> Budget:
-    if calls is not None and calls < LEAST_CALLS:
-        raise ConfigurationError(
-            f"--calls {calls}: too small a budget to compare anything. The program as it is on {MIN_VAL} examples, one "
-            f"candidate on {MIN_VAL}, and both on {MIN_VAL} more to confirm take {LEAST_CALLS} calls at least; a few "
-            "hundred are a start"
-        )
     budget = Budget(calls=calls, usd=usd, tokens=tokens, seconds=seconds)
     return DEFAULT_BUDGET if budget == Budget() else budget
 

@@ -10,7 +10,7 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from random import Random
-from typing import Literal, Protocol
+from typing import Literal, Protocol, runtime_checkable
 
 from dspex.evaluation.assessment import Assessment
 from dspex.evaluation.scoring import ReadyMetric
@@ -395,6 +395,25 @@ class Strategy(Protocol):
         ...
 
 
+@runtime_checkable
+class Remarking(Protocol):
+    """A strategy with something to say in the report."""
+
+    async def remarks(self, search: SearchView) -> Sequence[str]:
+        """Sentences, a function of the ledger and the memo like all that a strategy does; asked once, at the end."""
+        ...
+
+
+@runtime_checkable
+class FeedbackReader(Protocol):
+    """A proposer that reads what the metric says in words."""
+
+    @property
+    def without_feedback(self) -> str:
+        """What it goes by where the metric says nothing, to complete "so NAME goes by ..."."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class SearchOptions:
     """How a search runs, beside what it searches."""
@@ -407,6 +426,8 @@ class SearchOptions:
     """At most this share of the budget is kept for the confirmation."""
     attempts: int = 3
     """How often a pair is tried that infrastructure fails, a round."""
+    headroom: bool | None = None
+    """Whether the search begins with the headroom test; None: as the strategy has it."""
     proposer_model: str | None = None
     """`provider/name` of the model that writes proposals; None: that of the step they are for."""
     proposer_settings: Mapping[str, JSON] = field(default_factory=dict[str, JSON])

@@ -21,6 +21,8 @@ from dspex.kernel.variables import Choice
 
 MIN_VAL = 8
 """Fewer examples than the race's first rung compare nothing."""
+LEAST_CALLS = 4 * MIN_VAL
+"""Fewer calls compare nothing: the seed program and one candidate, to search and to confirm."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -123,6 +125,7 @@ def pose(
     else:
         confirm = outcome_order(confirm, columns, seed)
     problem = Problem(program, tuple(train), tuple(val), tuple(confirm), metric, budget, seed, tuple(notes))
+    _check_budget(budget)
     _check_splits(problem)
     _check_rows(problem)
     if not len(program.space):
@@ -172,6 +175,17 @@ def _distinct(name: str, given: Iterable[Example] | None, notes: list[str]) -> l
     if count > len(found):
         notes.append(f"{name}: {count - len(found)} of {count} rows repeat another row and are counted once")
     return list(found.values())
+
+
+def _check_budget(budget: Budget) -> None:
+    if all(value is None for value in budget.model_dump().values()):
+        raise ConfigurationError("the budget has no limit; set at least one: calls=, tokens=, usd= or seconds=")
+    if budget.calls is not None and budget.calls < LEAST_CALLS:
+        raise ConfigurationError(
+            f"a budget of {budget.calls} calls is too small to compare anything: the program as it is on {MIN_VAL} "
+            f"examples, one candidate on {MIN_VAL}, and both on {MIN_VAL} more to confirm take {LEAST_CALLS} calls at "
+            "least; a few hundred are a start"
+        )
 
 
 def _check_splits(problem: Problem) -> None:

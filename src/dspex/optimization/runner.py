@@ -18,9 +18,20 @@ from dspex.optimization.confirmation import Gain, Verdict, confirmed
 from dspex.optimization.interruption import Interrupted, Interruption
 from dspex.optimization.laboratory import Laboratory
 from dspex.optimization.ledger import MemoryLedger
-from dspex.optimization.ports import Candidate, Executor, Ledger, Pair, Round, SearchOptions, SearchView, Strategy
+from dspex.optimization.ports import (
+    Candidate,
+    Executor,
+    Ledger,
+    Pair,
+    Remarking,
+    Round,
+    SearchOptions,
+    SearchView,
+    Strategy,
+)
 from dspex.optimization.problem import MIN_VAL, Problem, pose
 from dspex.optimization.result import OptimizationResult, tried
+from dspex.optimization.sameness import told_nothing
 from dspex.optimization.spending import Purse, price_of, reserved_share
 from dspex.optimization.strategies.table import strategy_of
 
@@ -102,6 +113,8 @@ class Runner:
         await self._say("run.started", self.strategy.name, val=len(self.problem.val), confirm=len(self.problem.confirm))
         stopped = self.ledger.rounds[-1].memo["stopped"] if self._confirming() else await self._search()
         verdict, winner = await self._confirm(stopped)
+        if isinstance(self.strategy, Remarking):
+            self._notes += await self.strategy.remarks(self._view())
         result = self._result(stopped, verdict, winner, time.perf_counter() - began)
         await self._say("run.finished", result.reason, improved=result.improved, score=result.score)
         return result
@@ -123,7 +136,10 @@ class Runner:
                 while self.ledger.folded < len(self.ledger.rounds):
                     await self._perform(self.ledger.rounds[self.ledger.folded])
                 self._lab.round = len(self.ledger.rounds)
-                decided = await self.strategy.next_round(self._view(await self._affordable()))
+                search = self._view(await self._affordable())
+                if why := told_nothing(search):
+                    return why
+                decided = await self.strategy.next_round(search)
                 if isinstance(decided, str):
                     return decided
                 usage, calls = self._lab.decided()

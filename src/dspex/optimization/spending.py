@@ -10,7 +10,6 @@ from dspex.clients.attempt import Attempt
 from dspex.clients.budget import Account, Budget
 from dspex.clients.prices import Prices
 from dspex.clients.stack import ModelStack
-from dspex.errors import ConfigurationError
 from dspex.kernel.ports import LM, NO_USAGE, Capabilities, Completion, Request, Runtime, Usage
 from dspex.optimization.ports import Ledger, Pair
 
@@ -23,8 +22,6 @@ class Purse:
     """One budget, opened for one phase after the other. What earlier phases spent stays spent."""
 
     def __init__(self, budget: Budget, runtime: Runtime, spent: Usage, seconds: float = 0.0) -> None:
-        if all(value is None for value in budget.model_dump().values()):
-            raise ConfigurationError("the budget has no limit; set at least one: calls=, tokens=, usd= or seconds=")
         self.budget = budget
         self._runtime = runtime
         self._prices = runtime.lm.policies.prices if isinstance(runtime.lm, ModelStack) else Prices()

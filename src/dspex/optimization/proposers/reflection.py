@@ -47,6 +47,7 @@ class Reflection:
 
     name = "reflection"
     needs: frozenset[VariableKind] = frozenset({"text"})
+    without_feedback = "the expected answers and the scores"
 
     async def propose(self, turn: Turn) -> list[Proposal]:
         parents = [turn.parent() for _ in range(turn.count)]

@@ -9,7 +9,17 @@ from typing import Any
 
 from dspex.errors import BudgetExceededError, VariableError
 from dspex.kernel.ports import JSON
-from dspex.optimization.ports import Candidate, Finalists, Proposer, Round, Schedule, ScheduleOf, SearchView, Turn
+from dspex.optimization.ports import (
+    Candidate,
+    FeedbackReader,
+    Finalists,
+    Proposer,
+    Round,
+    Schedule,
+    ScheduleOf,
+    SearchView,
+    Turn,
+)
 from dspex.optimization.problem import Problem
 from dspex.optimization.schedules.racing import LADDER, Race
 from dspex.optimization.stages import kind_of
@@ -80,6 +90,21 @@ class Portfolio:
         schedule = self._schedule(search.memo)
         return schedule.finalists(search, schedule.fold(search, search.memo["schedule"]))
 
+    async def remarks(self, search: SearchView) -> Sequence[str]:
+        """What those proposers go by that read the metric's words, where it has none."""
+        readers = [item for item in self._able(search.problem) if isinstance(item, FeedbackReader)]
+        if not readers or not search.ledger.rounds:
+            return ()
+        rows = [await search.ledger.read(pair) for pair in search.ledger.rounds[0].pairs]
+        wrong = [row for row in rows if row is not None and row.score is not None and row.score < 1 and not row.error]
+        if not wrong or any(row.feedback for row in wrong):
+            return ()
+        return [
+            f"the metric gives no feedback in words, so {item.name} goes by {item.without_feedback}; "
+            "a metric may return Score(value, feedback)"
+            for item in readers
+        ]
+
     def _schedule(self, memo: Mapping[str, Any]) -> Schedule:
         return self.schedule(memo["width"], memo["top"])
 
@@ -139,8 +164,11 @@ Share = tuple[Proposer, int]
 
 
 def _shares(proposers: Sequence[Proposer], slots: int, memo: Mapping[str, Any], rng: Random) -> list[Share]:
-    """How many candidates each proposer is asked for: one at least where there is room, the rest by its record."""
-    order = rng.sample(list(proposers), len(proposers))
+    """How many candidates each proposer is asked for: one at least where there is room, the rest by its record.
+
+    Where the room is too small for all, those go first at the beginning that are listed first, later by lot.
+    """
+    order = rng.sample(list(proposers), len(proposers)) if memo["arms"] else list(proposers)
     counts = dict.fromkeys((item.name for item in order), 0)
     for index in range(slots):
         if index < len(order):

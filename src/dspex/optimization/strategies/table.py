@@ -9,9 +9,11 @@ from dspex.errors import ConfigurationError, UnknownNameError
 from dspex.optimization.ports import Proposer, SearchOptions, Strategy
 from dspex.optimization.proposers.crossover import Crossover, Trimming
 from dspex.optimization.proposers.demonstrations import BootstrapDemonstrations
+from dspex.optimization.proposers.fixes import CheapFixes
 from dspex.optimization.proposers.reflection import Reflection
 from dspex.optimization.proposers.sampling import LocalSteps, RandomDraws
 from dspex.optimization.schedules.table import schedule_named
+from dspex.optimization.strategies.headroom import Headroom
 from dspex.optimization.strategies.portfolio import Portfolio
 
 CLASSIC = "classic"
@@ -26,13 +28,24 @@ class Recipe:
     """Of its portfolio under a schedule."""
     schedule: str = "race"
     """Where none is asked for."""
+    headroom: bool = False
+    """Whether it begins with the headroom test unless told otherwise."""
     classic: Callable[[SearchOptions], Strategy] | None = None
     """As it was published; None: it never was."""
 
 
 STRATEGIES: Mapping[str, Recipe] = {
     "auto": Recipe(
-        lambda: (BootstrapDemonstrations(), Reflection(), Crossover(), Trimming(), RandomDraws(), LocalSteps())
+        lambda: (
+            CheapFixes(),
+            BootstrapDemonstrations(),
+            Reflection(),
+            Crossover(),
+            Trimming(),
+            RandomDraws(),
+            LocalSteps(),
+        ),
+        headroom=True,
     ),
     "bootstrap": Recipe(lambda: (BootstrapDemonstrations(),)),
     "random": Recipe(lambda: (RandomDraws(),)),
@@ -62,9 +75,13 @@ def strategy_named(name: str, options: SearchOptions, schedule: str | None = Non
     if name not in STRATEGIES:
         raise UnknownNameError("strategy", name, STRATEGIES)
     recipe = STRATEGIES[name]
+    strategy: Strategy
     if schedule == CLASSIC:
         if recipe.classic is None:
             known = ", ".join(sorted(key for key, item in STRATEGIES.items() if item.classic)) or "none"
             raise ConfigurationError(f"strategy {name!r} has no classic schedule; those that have one: {known}")
-        return recipe.classic(options)
-    return Portfolio(name, recipe.proposers(), options.width, schedule_named(schedule or recipe.schedule))
+        strategy = recipe.classic(options)
+    else:
+        strategy = Portfolio(name, recipe.proposers(), options.width, schedule_named(schedule or recipe.schedule))
+    wanted = recipe.headroom and schedule != CLASSIC if options.headroom is None else options.headroom
+    return Headroom(strategy) if wanted else strategy
