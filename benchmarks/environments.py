@@ -56,6 +56,11 @@ def make_all(folder: Path) -> dict[str, Path]:
     return made
 
 
+def peer() -> Path:
+    """The Python of the peer's environment, which is made where it is not there."""
+    return _named(cache_folder() / "dspy", PACKAGES["dspy"])
+
+
 def size_of(python: Path, distribution: str) -> Size:
     """What `distribution` and all it requires take in that environment. Raises SetupError when it is not there."""
     site = next((python.parent.parent / "lib").glob("python*/site-packages"))

@@ -1,0 +1,31 @@
+"""What can be run of ours, by name: a variant is a function that gives the arguments of `dspex.optimize`.
+
+To add an ablation, add a line: a name, and what it passes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from dspex.optimization.ports import SearchOptions
+
+Variant = Callable[[], Mapping[str, Any]]
+
+
+def _named(strategy: str, **more: Any) -> Variant:
+    return lambda: {"strategy": strategy, **more}
+
+
+STRATEGIES: Mapping[str, Variant] = {
+    name: _named(name) for name in ("auto", "beacon", "gepa", "mipro", "simba", "playbook", "bootstrap", "random")
+}
+"""As they come."""
+
+ABLATIONS: Mapping[str, Variant] = {
+    "auto-no-reserve": _named("auto", options=SearchOptions(reserve=0.0)),
+    "auto-narrow": _named("auto", options=SearchOptions(width=2)),
+}
+"""`auto` with a part taken out or changed."""
+
+VARIANTS: Mapping[str, Variant] = {**STRATEGIES, **ABLATIONS}
