@@ -180,3 +180,30 @@ def test_a_bracket_fits_the_budget() -> None:
 def test_a_misspelt_schedule_gets_a_suggestion() -> None:
     with pytest.raises(UnknownNameError, match="did you mean 'halving'"):
         schedule_named("halfing")
+
+
+def test_item_response_asks_what_tells_and_answers_of_the_incumbent_first() -> None:
+    """Half of the examples are always right, whoever is asked: they are asked less often below the top."""
+
+    def truth(candidate: str, example: str) -> float:
+        return 1.0 if share("dull", example) < 0.5 else float(share(candidate, example) < 0.2 + 0.6 * share(candidate))
+
+    it = driven("response", truth, 700, width=4, top=48)
+    challengers = [item for item, count in counts(it).items() if item.startswith("c") and count < 48]
+    later = challengers[len(challengers) // 2 :]
+    asked = [example for item in later for example, _ in it.ledger.scores(item)]
+    assert len(later) >= 8
+    assert sum(share("dull", example) < 0.5 for example in asked) < 0.3 * len(asked)
+    leader = it.ledger.scores(it.schedule.leader(it.view(), it.memo))
+    assert all(key in leader for item in challengers for key in it.ledger.scores(item))
+
+
+def test_candidates_asked_other_examples_are_ranked_by_ability() -> None:
+    def truth(candidate: str, example: str) -> float:
+        return float(
+            share("hard", example) * 0.9 < (0.35 if not candidate.startswith("c") else 0.75 * share(candidate))
+        )
+
+    it = driven("response", truth, 500, width=3, top=48)
+    ranking = [item for item in it.schedule.ranking(it.view()) if item.startswith("c")]
+    assert min(share(item) for item in ranking[:3]) > 0.8

@@ -19,6 +19,7 @@ from dspex.kernel.program import Program
 from dspex.kernel.signature import Example
 from dspex.kernel.space import Configuration
 from dspex.optimization.problem import Problem
+from dspex.optimization.stopwatch import Stopwatch
 
 Pair = tuple[str, str, int]
 """(candidate, example, sample): what is evaluated, once."""
@@ -254,6 +255,8 @@ class SearchView:
     """Of the round before."""
     affordable: float = math.inf
     """How many more evaluations the search's share of the budget pays for, at the mean price so far."""
+    fitting: Stopwatch = field(default_factory=Stopwatch)
+    """Runs while something is fitted to the scores. What is decided never depends on it."""
 
     def rng(self, name: str) -> Random:
         """A generator for this run's seed, this round and `name`."""

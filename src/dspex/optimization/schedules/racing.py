@@ -9,10 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Protocol
 
 from dspex.kernel.ports import JSON
 from dspex.optimization.ports import Draft, Finalists, Pair, SearchView
 from dspex.optimization.schedules.comparing import (
+    Key,
     chance_of,
     mean_of,
     missing,
@@ -76,6 +78,38 @@ class Standing:
         }
 
 
+class Comparison(Protocol):
+    """Which examples a challenger meets the incumbent on, and what follows from them. Pure."""
+
+    def keys(self, search: SearchView, incumbent: str, challenger: str, size: int) -> Sequence[Key]:
+        """The examples, `size` of them, that both have been asked after a rung."""
+        ...
+
+    def chance(self, search: SearchView, challenger: str, other: str, size: int) -> float:
+        """The probability that `challenger` is better, after a rung of `size`."""
+        ...
+
+    def ranking(self, search: SearchView, top: int) -> list[str]:
+        """Candidates with a score, most promising first; the seed program is among them."""
+        ...
+
+
+class Paired:
+    """`Comparison` on the first examples of val, in the order that is the same for all."""
+
+    def keys(self, search: SearchView, incumbent: str, challenger: str, size: int) -> Sequence[Key]:
+        return search.problem.keys[:size]
+
+    def chance(self, search: SearchView, challenger: str, other: str, size: int) -> float:
+        return chance_of(search, challenger, other, search.problem.keys[:size])
+
+    def ranking(self, search: SearchView, top: int) -> list[str]:
+        return ranked(search, top)
+
+
+PAIRED = Paired()
+
+
 @dataclass(frozen=True)
 class Race:
     """`Schedule` by paired comparison. `width`: new candidates a round. `top`: examples at the last rung."""
@@ -83,6 +117,7 @@ class Race:
     width: int
     top: int
     name: str = "race"
+    comparison: Comparison = PAIRED
 
     @property
     def rungs(self) -> tuple[int, ...]:
@@ -97,7 +132,7 @@ class Race:
         for lane in standing.running:
             if not search.ledger.scores(lane.candidate):
                 continue  # the model refuses its every request
-            chance = self._chance(search, lane.candidate, standing.incumbent, rungs[lane.rung])
+            chance = self.comparison.chance(search, lane.candidate, standing.incumbent, rungs[lane.rung])
             judged = replace(lane, chance=chance)
             if chance < DROP:
                 continue
@@ -168,7 +203,7 @@ class Race:
         return going, queued
 
     def ranking(self, search: SearchView) -> list[str]:
-        return ranked(search, self.top)
+        return self.comparison.ranking(search, self.top)
 
     def leader(self, search: SearchView, memo: JSON) -> str:
         return Standing.read(memo, search.problem.seed_id).incumbent
@@ -176,18 +211,16 @@ class Race:
     def finalists(self, search: SearchView, memo: JSON) -> Finalists:
         return shown_better(search, Standing.read(memo, search.problem.seed_id).topped, self.top)
 
-    def _chance(self, search: SearchView, challenger: str, other: str, size: int) -> float:
-        return chance_of(search, challenger, other, search.problem.keys[:size])
-
     def _judged_again(self, search: SearchView, standing: Standing) -> Standing:
         """Against the new incumbent, on what each lane has: some that were promoted wait or are out."""
         ready: list[Lane] = []
         waiting: list[Lane] = []
         for lane in (*standing.ready, *standing.waiting):
-            chance = self._chance(search, lane.candidate, standing.incumbent, self.rungs[lane.rung])
+            chance = self.comparison.chance(search, lane.candidate, standing.incumbent, self.rungs[lane.rung])
             if chance >= DROP:
                 (ready if chance > PROMOTE else waiting).append(replace(lane, chance=chance))
         return replace(standing, ready=tuple(ready), waiting=tuple(waiting))
 
     def _pairs(self, search: SearchView, incumbent: str, lane: Lane) -> list[Pair]:
-        return missing(search, (incumbent, lane.candidate), search.problem.keys[: self.rungs[lane.rung]])
+        keys = self.comparison.keys(search, incumbent, lane.candidate, self.rungs[lane.rung])
+        return missing(search, (incumbent, lane.candidate), keys)

@@ -8,8 +8,9 @@ from dspex.errors import UnknownNameError
 from dspex.optimization.ports import ScheduleOf
 from dspex.optimization.schedules.halving import full, halving
 from dspex.optimization.schedules.racing import Race
+from dspex.optimization.schedules.response import response
 
-SCHEDULES: Mapping[str, ScheduleOf] = {"full": full, "halving": halving, "race": Race}
+SCHEDULES: Mapping[str, ScheduleOf] = {"full": full, "halving": halving, "race": Race, "response": response}
 """Where the next evaluations go, by name. `classic` is no row: it is a strategy as it was published."""
 
 

@@ -1,0 +1,1 @@
+"""Models of the scores: what a search believes about what it has not asked yet."""
