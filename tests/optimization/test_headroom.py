@@ -53,7 +53,7 @@ def test_draws_and_fixes_that_change_nothing_stop_no_search(seed: int) -> None:
     assert result.improved
     assert HINT in result.program.values["label.instructions"]
     note = next(note for note in result.notes if note.startswith("headroom: on the first 8 val examples"))
-    assert "of its 3 draws" in note
+    assert "the best of 3 draws" in note
     assert "the best cheap fix (label.presence_penalty = 1)" in note
 
 
@@ -74,13 +74,20 @@ def test_a_budget_too_small_for_it_leaves_it_out_and_says_so() -> None:
     assert any("the headroom test is left out: its" in note for note in result.notes)
 
 
+def test_a_model_at_temperature_zero_is_not_asked_the_same_again() -> None:
+    ledger = MemoryLedger()
+    result = searched(program(instructions=Text(), temperature=Float(0, 1)), hinted, 1200, ledger=ledger)
+    assert samples_of(ledger) == []
+    assert not any("draws" in note for note in result.notes)
+
+
 def test_other_strategies_have_it_where_it_is_asked_for() -> None:
     found: list[Any] = []
     for headroom in (None, True, False):
         ledger = MemoryLedger()
         options = SearchOptions(headroom=headroom)
         searched(
-            program(instructions=Text(), temperature=Float(0, 1)), hinted, 400, strategy="random", ledger=ledger,
+            program(temperature=Float(0, 1, default=1)), hinted, 400, strategy="random", ledger=ledger,
             options=options,
         )  # fmt: skip
         found.append((bool(samples_of(ledger)), rows_of(ledger)))

@@ -328,6 +328,15 @@ def test_a_budget_that_cannot_pay_for_the_first_rung_says_so() -> None:
         searched(program(instructions=Text(), max_tokens=20), hinted, budget=Budget(tokens=600))
 
 
+def test_what_the_budget_could_no_longer_pay_for_is_not_a_failure_of_infrastructure() -> None:
+    options = SearchOptions(proposer_settings={"max_tokens": 100})
+    given = program(instructions=Text(), max_tokens=20)
+    result = searched(given, uneven, budget=Budget(tokens=20_000), options=options, seed=3)
+    assert isinstance(result.ledger, MemoryLedger)
+    assert {item.error_kind for item in result.ledger.failed()} == {"budget"}
+    assert result.unevaluated == 0
+
+
 def test_too_few_calls_to_compare_anything_are_refused_unpaid() -> None:
     counting, seen = counted(hinted)
     with pytest.raises(ConfigurationError, match=r"a budget of 31 calls is too small.*take 32 calls"):

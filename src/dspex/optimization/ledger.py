@@ -59,7 +59,7 @@ class MemoryLedger:
         return pair in self._rows
 
     def failures(self, pair: Pair) -> int:
-        return len(self._failures.get(pair, ()))
+        return sum(row.error_kind != "budget" for row in self._failures.get(pair, ()))
 
     async def read(self, pair: Pair) -> Evaluation | None:
         return self._rows.get(pair)

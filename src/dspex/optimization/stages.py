@@ -65,8 +65,13 @@ def worked(step: Step, values: Mapping[str, JSON]) -> dict[str, JSON] | None:
 
 def setting_of(hole: Hole, values: Configuration, option: str) -> JSON:
     """What another option of the same step is set to, as a variable or plainly; None where it is not."""
-    value = hole.step.options.get(option)
-    return values.get(f"{hole.path}.{option}") if isinstance(value, Variable) else value
+    return setting(hole.path, hole.step, values, option)
+
+
+def setting(path: str, step: Step, values: Configuration, option: str) -> JSON:
+    """What an option of the step at `path` is set to, as a variable or plainly; None where it is not."""
+    value = step.options.get(option)
+    return values.get(f"{path}.{option}") if isinstance(value, Variable) else value
 
 
 @dataclass(frozen=True, slots=True)

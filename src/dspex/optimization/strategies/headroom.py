@@ -7,9 +7,11 @@ from dataclasses import dataclass, replace
 from math import comb
 from typing import Any
 
+from dspex.kernel.program import Program
 from dspex.optimization.ports import Finalists, Pair, Remarking, Round, SearchView, Strategy
 from dspex.optimization.problem import MIN_VAL, Problem
 from dspex.optimization.proposers.fixes import cheap_fixes
+from dspex.optimization.stages import setting
 
 CALLS = 40
 """Evaluations of the seed program, round 0 included, that the test takes at most."""
@@ -26,9 +28,9 @@ UNLIKELY = 0.1
 class Headroom:
     """`Strategy` that measures what there is to gain first, and ends where there is nothing; then `inner` goes on.
 
-    Where the seed program makes mistakes on the first rung it is asked again: the best of several draws says what it
-    could do. Where it makes none, it is asked more examples. The strongest cheap fixes are candidates like others
-    (proposers.fixes).
+    Where the seed program makes mistakes on the first rung, and answers may differ from draw to draw, it is asked
+    again: the best of several draws says what it could do. Where it makes none, it is asked more examples. The
+    strongest cheap fixes are candidates like others (proposers.fixes).
 
     It ends a search on one ground alone: where even a program without any fault would hardly be shown to be better on
     the confirm split, because the seed program has too few faults to mend. That draws and fixes change nothing is no
@@ -80,6 +82,8 @@ class Headroom:
         first = problem.keys[:MIN_VAL]
         wrong = [example for example, sample in first if scores.get((example, sample), 1.0) < 1.0]
         if wrong:
+            if not _drawn(problem.program):
+                return []
             return [(problem.seed_id, example, draw) for example in wrong for draw in range(1, 1 + DRAWS)]
         return [(problem.seed_id, *key) for key in problem.keys[MIN_VAL:CALLS]]
 
@@ -111,26 +115,32 @@ def showable(asked: int, faults: int, confirm: int) -> float:
     return 1.0 - few / whole
 
 
+def _drawn(program: Program) -> bool:
+    """Whether another draw may give another answer: some step asks its model at a temperature that is not 0."""
+    values = program.space.complete(program.values)
+    steps = [(path, step) for path, step in program.walk() if not step.steps]
+    temperatures = [setting(path, step, values, "temperature") for path, step in steps]
+    return any(item is None or item != 0 for item in temperatures)
+
+
 def _measured(search: SearchView) -> list[str]:
-    """What the test found on the first rung; nothing where the seed program makes no mistake there."""
+    """What the test found on the first rung; empty where nothing but the seed program was asked."""
     problem, ledger = search.problem, search.ledger
     first = problem.keys[:MIN_VAL]
     scores = ledger.scores(problem.seed_id)
     shared = [key for key in first if key in scores]
     draws = {sample for _, sample in scores}
-    if not shared or len(draws) < 2:
-        return []
     best = [max(scores.get((example, draw), 0.0) for draw in draws) for example, _ in shared]
-    text = (
-        f"headroom: on the first {len(shared)} val examples the seed program scores {_mean(scores, shared):.3f} and "
-        f"the best of its {len(draws)} draws {sum(best) / len(best):.3f}"
-    )
+    found = [f"the best of {len(draws)} draws {sum(best) / len(best):.3f}"] if len(draws) > 1 and shared else []
     fixes = {problem.id_of(item.values): item.hypothesis for item in cheap_fixes(problem)}
     asked = [item for item in fixes if all(key in ledger.scores(item) for key in shared)]
-    if asked:
+    if asked and shared:
         top = max(asked, key=lambda item: _mean(ledger.scores(item), shared))
-        text += f"; the best cheap fix ({fixes[top]}) {_mean(ledger.scores(top), shared):.3f}"
-    return [text]
+        found.append(f"the best cheap fix ({fixes[top]}) {_mean(ledger.scores(top), shared):.3f}")
+    if not found:
+        return []
+    seed = f"the seed program scores {_mean(scores, shared):.3f}"
+    return [f"headroom: on the first {len(shared)} val examples {', '.join((seed, *found))}"]
 
 
 def _mean(scores: Mapping[tuple[str, int], float], keys: Sequence[tuple[str, int]]) -> float:
