@@ -83,6 +83,28 @@ def test_no_minute_holds_more_requests_than_allowed() -> None:
     assert asyncio.run(hurry()) == [0, 10, 20, 60, 70, 80, 120, 130]
 
 
+@pytest.mark.parametrize(
+    ("limits", "expected"),
+    [
+        (Limits(requests_per_second=2), [0, 0, 1, 1, 2]),
+        (Limits(requests_per_second=0.5), [0, 2, 4, 6, 8]),
+        (Limits(requests_per_second=2, requests_per_minute=3), [0, 0, 1, 60, 60]),
+    ],
+)
+def test_a_rate_by_the_second_holds_beside_the_one_by_the_minute(limits: Limits, expected: list[float]) -> None:
+    async def hurry() -> list[float]:
+        clock = Clock(0)
+        limiter = Limiter(limits, clock=clock, sleep=clock.sleep)
+        sent: list[float] = []
+        for _ in range(5):
+            await limiter.enter(QUESTION)
+            sent.append(clock.now)
+            limiter.leave()
+        return sent
+
+    assert asyncio.run(hurry()) == expected
+
+
 def test_no_minute_holds_more_tokens_than_allowed() -> None:
     async def hurry() -> list[float]:
         clock = Clock(0)

@@ -35,13 +35,13 @@ def template(bench: Bench, tmp_path_factory: pytest.TempPathFactory) -> Prepared
     return made(bench, str(tmp_path_factory.mktemp("template") / "dspex.db"))
 
 
-def made(bench: Bench, store: str, **changes: Any) -> Prepared:
+def made(bench: Bench, store: str, base_url: str = "", **changes: Any) -> Prepared:
     """A queued run in `store`, which is made where there is none."""
 
     async def make() -> str:
         database = await open_database(store)
         try:
-            return (await prepared(database, store, bench.oracle.base_url, **changes)).id
+            return (await prepared(database, store, base_url or bench.oracle.base_url, **changes)).id
         finally:
             await database.aclose()
 

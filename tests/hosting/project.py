@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from dspex.clients.budget import Budget
-from dspex.configuration.runtimes import runtime
+from dspex.configuration.runtimes import RuntimeSettings, runtime
 from dspex.hosting.building import Wanted
 from dspex.hosting.handle import Run
 from dspex.hosting.hosts import prepare_run
@@ -26,15 +26,21 @@ def same_label(gold: Example, prediction: Any) -> float:
     return float(gold.values["label"] == prediction["label"])
 
 
-def wanted(base_url: str, *, calls: int = 130, concurrency: int = 8, seed: int = 3, retries: int = 3) -> Wanted:
-    """The search, on a model server at `base_url`."""
-    ready = runtime(
-        "oracle/colours",
-        file="none",
-        cache="none",
-        retries=retries,
-        providers={"oracle": {"base_url": base_url, "key_env": KEY}},
-    )
+def wanted(
+    base_url: str,
+    *,
+    calls: int = 130,
+    concurrency: int = 8,
+    seed: int = 3,
+    retries: int = 3,
+    more: RuntimeSettings | None = None,
+) -> Wanted:
+    """The search, on a model server at `base_url`; `more` are settings of its runtime."""
+    settings: RuntimeSettings = {
+        "cache": "none", "retries": retries, "providers": {"oracle": {"base_url": base_url, "key_env": KEY}},
+    }  # fmt: skip
+    settings.update(more or {})
+    ready = runtime("oracle/colours", file="none", **settings)
     return Wanted(
         program=program(instructions=Text(), demos=Demos(2)),
         splits={"train": rows(12), "val": rows(20, 1000), "confirm": rows(16, 2000)},

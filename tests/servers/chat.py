@@ -2,7 +2,8 @@
 
     python -m tests.servers.chat --p429 0.05 --p500 0.02 --cut 0.01
 
-The first line it prints is its address. `GET /stats` tells what it was asked and what it answered.
+The first line it prints is its address. `GET /stats` tells what it was asked and what it answered, `GET /log` when each
+request came and how many tokens its answer was billed with.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 import urllib.request
 from collections import Counter
 from collections.abc import Generator, Mapping
@@ -48,17 +50,29 @@ class Faults:
 
 
 @dataclass(slots=True)
+class Arrival:
+    """A request, and what its answer was billed with; nothing where it was refused."""
+
+    at: float
+    """Seconds by the server's clock, which never goes back."""
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+
+
+@dataclass(slots=True)
 class Server:
     faults: Faults
     attempts: Counter[str] = field(default_factory=Counter[str])
     statuses: Counter[str] = field(default_factory=Counter[str])
     answered: Counter[str] = field(default_factory=Counter[str])
     """Whole answers sent, by request, of those that are asked for one draw alone."""
+    log: list[Arrival] = field(default_factory=list[Arrival])
 
     def application(self) -> web.Application:
         app = web.Application()
         app.router.add_post("/v1/chat/completions", self.complete)
         app.router.add_get("/stats", self.stats)
+        app.router.add_get("/log", self.told)
         return app
 
     async def stats(self, request: web.Request) -> web.Response:
@@ -71,7 +85,12 @@ class Server:
             }
         )
 
+    async def told(self, request: web.Request) -> web.Response:
+        return web.json_response([asdict(item) for item in self.log])
+
     async def complete(self, request: web.Request) -> web.StreamResponse:
+        arrival = Arrival(time.monotonic())
+        self.log.append(arrival)
         raw = await request.read()
         if self.faults.key and request.headers.get("Authorization") != f"Bearer {self.faults.key}":
             return self._refuse(401, "Incorrect API key provided")
@@ -88,7 +107,11 @@ class Server:
             return self._refuse(429, "rate limit reached", {"Retry-After": "0"})
         if draw < self.faults.p429 + self.faults.p500:
             return self._refuse(500, "the server had an error")
-        answer = json.dumps(_answer(body, self.attempts[identity])).encode()
+        found = _answer(body, self.attempts[identity])
+        arrival.prompt_tokens, arrival.completion_tokens = (
+            found["usage"][name] for name in ("prompt_tokens", "completion_tokens")
+        )
+        answer = json.dumps(found).encode()
         if draw < self.faults.p429 + self.faults.p500 + self.faults.cut:
             return await self._cut(request, answer, rng)
         self.statuses["200"] += 1
@@ -143,6 +166,11 @@ class Address:
             found: dict[str, Any] = json.load(response)
         return found
 
+    def log(self) -> list[Arrival]:
+        """Every request, in the order they came."""
+        with urllib.request.urlopen(self.url.removesuffix("/v1") + "/log", timeout=30) as response:
+            return [Arrival(**item) for item in json.load(response)]
+
 
 @contextmanager
 def serving(**faults: Any) -> Generator[Address]:
@@ -163,7 +191,7 @@ def serving(**faults: Any) -> Generator[Address]:
 async def _serve(faults: Faults) -> None:
     runner = web.AppRunner(Server(faults).application(), access_log=None)
     await runner.setup()
-    site = web.TCPSite(runner, "127.0.0.1", 0)
+    site = web.TCPSite(runner, "127.0.0.1", 0, backlog=1024)
     await site.start()
     host, port = runner.addresses[0][:2]
     print(f"http://{host}:{port}/v1", flush=True)

@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Protocol
 
 from dspex.clients.budget import most
-from dspex.clients.limiter import Limiter
 from dspex.clients.prices import Prices
 from dspex.clients.retry import Call
 from dspex.errors import LMError
 from dspex.kernel.ports import BudgetAccount, Completion, Request, Reservation, Usage
+
+
+class Gate(Protocol):
+    """What a call goes through to the wire: a limiter. `leave` follows every `enter` that returned."""
+
+    async def enter(self, request: Request) -> None: ...
+
+    def leave(self) -> None: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,7 +29,7 @@ class Attempt:
     """
 
     account: BudgetAccount | None
-    limiter: Limiter | None
+    limiter: Gate | None
     prices: Prices
 
     def around(self, call: Call) -> Call:

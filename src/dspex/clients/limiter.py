@@ -1,12 +1,14 @@
-"""How many calls may be on the wire at once, and how many may leave in a minute: shared by the whole process."""
+"""How many calls may be on the wire at once, and how many may leave in a while: shared by the whole process."""
 
 from __future__ import annotations
 
 import asyncio
 import time
 from collections import deque
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from dataclasses import dataclass
 from threading import Lock, RLock
+from typing import Literal
 from weakref import WeakValueDictionary
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -16,8 +18,16 @@ from dspex.clients.waking import Waiter, waiter, wake
 from dspex.errors import ConfigurationError
 from dspex.kernel.ports import Request
 
-WINDOW = 60.0
-"""Seconds in a minute, by which rates are given."""
+Unit = Literal["requests", "tokens"]
+
+
+@dataclass(frozen=True, slots=True)
+class Rate:
+    """At most `most` of a unit in any `seconds`."""
+
+    unit: Unit
+    most: float
+    seconds: float
 
 
 class Limits(BaseModel):
@@ -27,13 +37,31 @@ class Limits(BaseModel):
 
     concurrency: int | None = Field(default=None, ge=1)
     """Calls on the wire at once."""
+    requests_per_second: float | None = Field(default=None, gt=0)
     requests_per_minute: float | None = Field(default=None, gt=0)
     tokens_per_minute: float | None = Field(default=None, gt=0)
     """Tokens of prompt and of the longest answer asked for, which is how providers count them."""
 
+    @property
+    def rates(self) -> tuple[Rate, ...]:
+        """Those that are set; all are kept together."""
+        found = (
+            _rate("requests", self.requests_per_second, 1.0),
+            _rate("requests", self.requests_per_minute, 60.0),
+            _rate("tokens", self.tokens_per_minute, 60.0),
+        )
+        return tuple(rate for rate in found if rate is not None)
+
+
+def _rate(unit: Unit, most: float | None, seconds: float) -> Rate | None:
+    if most is None:
+        return None
+    # Half a request a second is one in two seconds.
+    return Rate(unit, most, seconds) if most >= 1 or unit == "tokens" else Rate(unit, 1.0, seconds / most)
+
 
 class Limiter:
-    """Keeps `limits`: never more than so many calls at once, never more than so much in any 60 seconds.
+    """Keeps `limits`: never more than so many calls at once, never more than so much in any second or minute.
 
     First come, first served. Safe on several event loops and threads. A place is held from `enter` to `leave`, which
     belong right around the call on the wire. A call that has a place and waits for its rate keeps the place: nobody
@@ -51,8 +79,7 @@ class Limiter:
         self._lock = RLock()
         self._active = 0
         self._waiting: deque[Waiter] = deque()
-        self._requests = Window(None)
-        self._tokens = Window(None)
+        self._windows: dict[tuple[Unit, float], Window] = {}
         self.limits = limits or Limits()
 
     @property
@@ -64,9 +91,12 @@ class Limiter:
     def limits(self, limits: Limits) -> None:
         with self._lock:
             self._limits = limits
-            self._requests.size, self._tokens.size = limits.requests_per_minute, limits.tokens_per_minute
+            self.rates = limits.rates
+            windows = self._windows
+            self._windows = {(r.unit, r.seconds): windows.get((r.unit, r.seconds), Window(r)) for r in self.rates}
+            for rate in self.rates:
+                self._windows[rate.unit, rate.seconds].rate = rate
             self._free = limits.concurrency is None
-            self._unmetered = limits.requests_per_minute is None and limits.tokens_per_minute is None
             self._admit()
 
     @property
@@ -85,9 +115,9 @@ class Limiter:
                 self._waiting.append(place)
         if place is not None:
             await self._queue(place)
-        if not self._unmetered:
+        if self.rates:
             try:
-                await self._rate(request)
+                await self._rated(request)
             except BaseException:
                 self.leave()
                 raise
@@ -123,50 +153,57 @@ class Limiter:
                 self.leave()
             raise
 
-    async def _rate(self, request: Request) -> None:
+    async def _rated(self, request: Request) -> None:
+        amounts = amounts_of(request, self.rates)
         with self._lock:
-            now = self._clock()
-            size = 0 if self._tokens.size is None else self._size(request, self._tokens.size)
-            start = self._tokens.earliest(size, self._requests.earliest(1, now))
-            self._requests.book(1, start)
-            self._tokens.book(size, start)
+            now = start = self._clock()
+            for window in self._windows.values():
+                start = window.earliest(amounts[window.rate.unit], start)
+            for window in self._windows.values():
+                window.book(amounts[window.rate.unit], start)
         if start > now:
             await self._sleep(start - now)
 
-    def _size(self, request: Request, most: float) -> int:
-        size = prompt_tokens(request) + (answer_tokens(request) or 0)
-        if size > most:
-            raise ConfigurationError(
-                f"a call to {request.model} needs up to {size} tokens, and the limit is {most:g} tokens a minute: "
-                "lower max_tokens or raise tokens_per_minute"
-            )
-        return size
+
+def amounts_of(request: Request, rates: Iterable[Rate]) -> Mapping[Unit, int]:
+    """What a call counts for in rates. Raises ConfigurationError where alone it is beyond one of them."""
+    most = min((rate.most for rate in rates if rate.unit == "tokens"), default=None)
+    if most is None:
+        return _ONE
+    size = prompt_tokens(request) + (answer_tokens(request) or 0)
+    if size > most:
+        raise ConfigurationError(
+            f"a call to {request.model} needs up to {size} tokens, and the limit is {most:g} tokens a minute: "
+            "lower max_tokens or raise tokens_per_minute"
+        )
+    return {"requests": 1, "tokens": size}
+
+
+_ONE: Mapping[Unit, int] = {"requests": 1, "tokens": 0}
 
 
 class Window:
-    """Books amounts so that no 60 seconds hold more than `size` of them; None books nothing."""
+    """Books amounts so that no `rate.seconds` hold more than `rate.most` of them."""
 
-    def __init__(self, size: float | None) -> None:
-        self.size = size
+    def __init__(self, rate: Rate) -> None:
+        self.rate = rate
         self._booked: deque[tuple[float, int]] = deque()
         self._sum = 0
 
     def earliest(self, amount: int, now: float) -> float:
         """The earliest time, `now` or later, at which `amount` may go: after all that is booked, in its turn."""
-        if self.size is None:
-            return now
+        most, seconds = self.rate.most, self.rate.seconds
         start = max(now, self._booked[-1][0]) if self._booked else now
-        while self._booked and (self._booked[0][0] + WINDOW <= start or self._sum + amount > self.size):
+        while self._booked and (self._booked[0][0] + seconds <= start or self._sum + amount > most):
             when, gone = self._booked.popleft()
             self._sum -= gone
-            start = max(start, when + WINDOW)
+            start = max(start, when + seconds)
         return start
 
     def book(self, amount: int, start: float) -> None:
         """Count `amount` as gone at `start`, which is not before `earliest`."""
-        if self.size is not None:
-            self._booked.append((start, amount))
-            self._sum += amount
+        self._booked.append((start, amount))
+        self._sum += amount
 
 
 _limiters: WeakValueDictionary[str, Limiter] = WeakValueDictionary()

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from hashlib import sha256
 
 from dspex.clients.chat_completions import ChatCompletions
 from dspex.clients.limiter import Limiter, Limits, limiter_for
-from dspex.clients.providers import find_provider
+from dspex.clients.providers import find_key, find_provider
 from dspex.kernel.ports import JSON, LM
 
 
@@ -17,6 +18,8 @@ class Client:
 
     lm: LM
     limiter: Limiter | None = None
+    shared_as: str = ""
+    """What other processes know the limiter's rates as: a hash of the address and the key, which it does not tell."""
 
 
 def client_for(
@@ -28,7 +31,9 @@ def client_for(
     """
     row = find_provider(provider, overrides, environ)
     limits = row.limits if row.limits != Limits() else None
-    return Client(ChatCompletions(row, environ=environ), limiter_for(row.identity, limits))
+    lm = ChatCompletions(row, environ=environ)
+    shared_as = sha256(f"{row.base_url}\n{find_key(row, environ) or ''}".encode()).hexdigest()[:40]
+    return Client(lm, limiter_for(row.identity, limits), shared_as)
 
 
 class ClientPool:

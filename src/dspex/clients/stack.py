@@ -10,10 +10,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 
-from dspex.clients.attempt import Attempt
+from dspex.clients.attempt import Attempt, Gate
 from dspex.clients.pool import ClientPool
 from dspex.clients.prices import Prices
 from dspex.clients.retry import Call, Retry
+from dspex.clients.shared_limiter import SharedLimits
 from dspex.clients.single_flight import Flight, Remember
 from dspex.errors import ConfigurationError
 from dspex.kernel.ports import BudgetAccount, CallStore, Capabilities, Completion, Request
@@ -41,6 +42,8 @@ class Policies:
     account: BudgetAccount | None = None
     retry: Retry = field(default_factory=Retry)
     prices: Prices = field(default_factory=Prices)
+    sharing: SharedLimits | None = None
+    """Rates that are kept together with other processes."""
 
 
 class ModelStack:
@@ -75,6 +78,10 @@ class ModelStack:
         """The same models with another memory of calls, which stays its owner's to close."""
         return self._view(replace(self.policies, store=store), {})
 
+    def with_sharing(self, sharing: SharedLimits | None) -> ModelStack:
+        """The same models, with rates that other processes keep too."""
+        return self._view(replace(self.policies, sharing=sharing), self._flights)
+
     async def aclose(self) -> None:
         if not self._owner:
             return
@@ -90,7 +97,10 @@ class ModelStack:
     def _composed(self, model: str) -> Call:
         policies = self.policies
         client = self.clients.get(provider_of(model))
-        layers: list[Layer] = [policies.retry, Attempt(policies.account, client.limiter, policies.prices)]
+        limiter: Gate | None = client.limiter
+        if policies.sharing is not None and client.limiter is not None:
+            limiter = policies.sharing.over(client.limiter, client.shared_as)
+        layers: list[Layer] = [policies.retry, Attempt(policies.account, limiter, policies.prices)]
         if policies.store is not None:
             layers.insert(0, Remember(policies.store, self._flights))
         return composed(client.lm.complete, layers)

@@ -30,7 +30,8 @@ class RuntimeSettings(TypedDict, total=False):
     cache: str
     """`memory`, `none`, or the path of a SQLite file."""
     concurrency: int
-    """Requests on the wire at once, a provider."""
+    """Requests on the wire at once, a provider and a process."""
+    requests_per_second: float
     requests_per_minute: float
     tokens_per_minute: float
     timeout: float
@@ -38,7 +39,7 @@ class RuntimeSettings(TypedDict, total=False):
     retries: int
     """Attempts after the first."""
     providers: Mapping[str, Mapping[str, Any]]
-    """By name: base_url, key_env, headers, json_schema. Any OpenAI-compatible server can be added here."""
+    """By name: base_url, key_env, headers, json_schema, and limits that differ. Any compatible server can be added."""
     prices: Mapping[str, Mapping[str, float]]
     """By model: input and output, dollars for a million tokens."""
 
@@ -109,15 +110,14 @@ def _memory(cache: str) -> CallStore | None:
 
 def _overrides(settings: Settings) -> Mapping[str, Mapping[str, JSON]]:
     """For every provider what the settings say of it: its own section, and what holds for all."""
-    limits = Limits(
-        concurrency=settings.concurrency,
-        requests_per_minute=settings.requests_per_minute,
-        tokens_per_minute=settings.tokens_per_minute,
-    )
-    shared: dict[str, JSON] = {"timeout": settings.timeout, "limits": limits.model_dump()}
+    limits: dict[str, JSON] = {name: getattr(settings, name) for name in Limits.model_fields}
     known = {*PROVIDERS, *settings.providers, provider_of(settings.model or OFFLINE_MODEL)}
-    sections = {name: item.model_dump(exclude_unset=True) for name, item in settings.providers.items()}
-    return {name: {**shared, **sections.get(name, {})} for name in known}
+    found: dict[str, Mapping[str, JSON]] = {}
+    for name in known:
+        section = settings.providers[name].model_dump(exclude_unset=True) if name in settings.providers else {}
+        own = {limit: section.pop(limit) for limit in Limits.model_fields if limit in section}
+        found[name] = {"timeout": settings.timeout, **section, "limits": {**limits, **own}}
+    return found
 
 
 def _embedded() -> LM:

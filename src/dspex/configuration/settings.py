@@ -28,6 +28,11 @@ class ProviderSettings(Frozen):
     """Further headers, none of them secret."""
     json_schema: bool | None = None
     """Whether the server constrains answers by a JSON Schema, where it differs from the table."""
+    concurrency: int | None = Field(default=None, ge=1)
+    """Where this provider's limits differ from those for all."""
+    requests_per_second: float | None = Field(default=None, gt=0)
+    requests_per_minute: float | None = Field(default=None, gt=0)
+    tokens_per_minute: float | None = Field(default=None, gt=0)
 
 
 class PriceSettings(Frozen):
@@ -59,7 +64,9 @@ class Settings(Frozen):
     executions: bool = True
     """Whether each run of a stored program is kept in the store, with its inputs and outputs."""
     concurrency: int = Field(default=64, ge=1)
-    """Requests on the wire at once, a provider."""
+    """Requests on the wire at once, a provider and a process."""
+    requests_per_second: float | None = Field(default=None, gt=0)
+    """To one provider with one key; the runs of a store keep it together, as the two that follow."""
     requests_per_minute: float | None = Field(default=None, gt=0)
     tokens_per_minute: float | None = Field(default=None, gt=0)
     timeout: float = Field(default=120.0, gt=0)
@@ -82,14 +89,16 @@ class Resolved:
 _ENVIRONMENT: Mapping[str, str] = {
     f"DSPEX_{name.upper()}": name
     for name in (
-        "model", "adapter", "cache", "store", "concurrency", "requests_per_minute", "tokens_per_minute", "timeout",
-        "retries",
+        "model", "adapter", "cache", "store", "concurrency", "requests_per_second", "requests_per_minute",
+        "tokens_per_minute", "timeout", "retries",
     )
 }  # fmt: skip
 _SECTIONS: Mapping[str, type[Frozen]] = {
     "providers": ProviderSettings, "prices": PriceSettings, "project": ProjectSettings,
 }  # fmt: skip
-_NUMBERS = {"concurrency", "requests_per_minute", "tokens_per_minute", "timeout", "retries"}
+_NUMBERS = {
+    "concurrency", "requests_per_second", "requests_per_minute", "tokens_per_minute", "timeout", "retries",
+}  # fmt: skip
 
 
 def resolve(

@@ -15,6 +15,7 @@ from functools import partial
 from sqlalchemy import Connection
 
 from dspex.clients.budget import Budget
+from dspex.clients.shared_limiter import SharedLimits
 from dspex.clients.stack import ModelStack
 from dspex.errors import ConfigurationError, DspexError, OutageError
 from dspex.hosting.building import Built, Live, build, changed, executor_of
@@ -32,6 +33,7 @@ from dspex.storage import runs
 from dspex.storage.calls import DatabaseCallStore, bought_by, spent_by
 from dspex.storage.database import Database, StorageError
 from dspex.storage.ledgers import DurableLedger
+from dspex.storage.rates import StoredRates
 from dspex.storage.runs import Command, RunRow, RunState
 
 OnEvent = Callable[[Event], None]
@@ -177,13 +179,13 @@ class _Conductor:
     async def _search(self, built: Built, executor: Executor) -> OptimizationResult:
         ledger = await DurableLedger.load(self.database, self.id, self.guard)
         calls = DatabaseCallStore(self.database, self.id, self.seat.epoch, self.guard, booked=ledger.booked_calls())
-        runtime = built.runtime
+        runtime, sharing = built.runtime, SharedLimits(StoredRates(self.database))
         if isinstance(runtime.lm, ModelStack):
             store: CallStore = calls
             if (memory := runtime.lm.policies.store) is not None:
                 own = await self.database.read(lambda c: bought_by(c, self.id))
                 store = JournalOverMemory(calls, memory, own)
-            runtime = replace(runtime, lm=runtime.lm.with_store(store))
+            runtime = replace(runtime, lm=runtime.lm.with_store(store).with_sharing(sharing))
         spent = await self.database.read(lambda c: spent_by(c, self.id))
         if (carried := self._spec.carried) is not None:
             spent = spent + Usage(**carried.model_dump())
@@ -199,6 +201,8 @@ class _Conductor:
             raise await self._ended(error) from error
         finally:
             await calls.aclose()
+            with suppress(StorageError):  # what is not given back expires
+                await sharing.aclose()
         result = replace(result, run=self.id)
         ended: RunState = "stopped" if self._interruption.stopped else "completed"
         await self.database.write(lambda c: conclude(c, self.seat.run, result, ended), self.guard)
