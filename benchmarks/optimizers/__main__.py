@@ -11,6 +11,7 @@ from pathlib import Path
 
 from benchmarks import environments
 from benchmarks.optimizers import tables
+from benchmarks.optimizers.baselines import BASELINES
 from benchmarks.optimizers.families import FAMILIES
 from benchmarks.optimizers.rows import load
 from benchmarks.optimizers.running import Job, perform
@@ -24,7 +25,9 @@ def parsed(arguments: list[str] | None = None) -> argparse.Namespace:
     """The command's options."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.optimizers", description=__doc__)
     parser.add_argument("--only", default=",".join(FAMILIES), help="families, with commas between")
-    parser.add_argument("--strategies", default=",".join((*STRATEGIES, *PEERS)), help="ours by name, and dspy-...")
+    parser.add_argument(
+        "--strategies", default=",".join((*STRATEGIES, *BASELINES, *PEERS)), help="ours by name, and dspy-..."
+    )
     parser.add_argument("--seeds", type=int, default=10, help="worlds of each family")
     parser.add_argument("--first-seed", type=int, default=0)
     parser.add_argument("--budget", type=int, default=BUDGET, help="calls, proposals included")
@@ -37,10 +40,10 @@ def main() -> int:
     """Run what is missing, and print the table of what was asked for."""
     asked = parsed()
     families, strategies = asked.only.split(","), asked.strategies.split(",")
-    unknown = [*(set(families) - set(FAMILIES)), *(set(strategies) - {*VARIANTS, *PEERS})]
+    unknown = [*(set(families) - set(FAMILIES)), *(set(strategies) - {*VARIANTS, *BASELINES, *PEERS})]
     if unknown:
         print(f"unknown: {', '.join(unknown)}; families: {', '.join(FAMILIES)}; strategies: "
-              f"{', '.join((*VARIANTS, *PEERS))}", file=sys.stderr)  # fmt: skip
+              f"{', '.join((*VARIANTS, *BASELINES, *PEERS))}", file=sys.stderr)  # fmt: skip
         return 2
     seeds = range(asked.first_seed, asked.first_seed + asked.seeds)
     jobs = [Job(family, seed, name, asked.budget) for family in families for seed in seeds for name in strategies]

@@ -123,11 +123,18 @@ class Bench:
 
 
 def _mipro(bench: Bench, program: Any, budget: int, seed: int) -> Any:
+    """Its medium setting for one stage; with more, as many trials as fit, since its settings would take twice that."""
+    stages = len(bench.world.stages)
+    sizes: dict[str, Any] = {"auto": "medium" if budget >= 1000 else "light"}
+    more: dict[str, Any] = {}
+    if stages > 1:
+        sizes = {"auto": None, "num_candidates": 6}
+        more = {"num_trials": max(2, int(0.75 * budget / stages - len(bench.val)) // 50)}
     compiler = dspy.MIPROv2(
-        metric=bench.right, auto="medium" if budget >= 1000 else "light", num_threads=THREADS, seed=seed + 1,
-        max_bootstrapped_demos=4, max_labeled_demos=DEMOS, max_errors=10**6,
+        metric=bench.right, num_threads=THREADS, seed=seed + 1, max_bootstrapped_demos=4, max_labeled_demos=DEMOS,
+        max_errors=10**6, **sizes,
     )  # fmt: skip
-    return compiler.compile(program, trainset=bench.train, valset=bench.val)
+    return compiler.compile(program, trainset=bench.train, valset=bench.val, **more)
 
 
 def _simba(bench: Bench, program: Any, budget: int, seed: int) -> Any:
@@ -144,11 +151,15 @@ def _simba(bench: Bench, program: Any, budget: int, seed: int) -> Any:
 
 
 def _gepa(bench: Bench, program: Any, budget: int, seed: int) -> Any:
-    """All but what reflections take is for metric calls; each of these is as many model calls as there are stages."""
-    whole = int(budget * 0.94 / len(bench.world.stages)) - len(bench.val) // 2
+    """Stopped by its own means when the calls are spent, but for half of a whole evaluation, which may come yet."""
+    enough = budget - len(bench.val) * len(bench.world.stages) // 2
+
+    def spent(state: Any) -> bool:
+        return bool(bench.session.counts()["calls"] >= enough)
+
     compiler = dspy.GEPA(
-        metric=bench.remarked, max_metric_calls=whole, reflection_lm=bench.lm.copy(temperature=1.0),
-        num_threads=THREADS, track_stats=True, seed=seed,
+        metric=bench.remarked, max_metric_calls=3 * budget, reflection_lm=bench.lm.copy(temperature=1.0),
+        num_threads=THREADS, track_stats=True, seed=seed, gepa_kwargs={"stop_callbacks": spent},
     )  # fmt: skip
     found = compiler.compile(program, trainset=bench.train, valset=bench.val)
     stats = found.detailed_results

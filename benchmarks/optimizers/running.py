@@ -14,9 +14,10 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from benchmarks.environments import ROOT, SetupError
-from benchmarks.optimizers import ours
+from benchmarks.optimizers import baselines, ours
 from benchmarks.optimizers.rows import Row, append
 from dspex import DspexError
+from dspex.errors import ConfigurationError
 
 SPARE = 1.25
 """A peer's natural run may take so many times the budget before the server refuses: it cannot be told to stop."""
@@ -89,21 +90,21 @@ def perform(jobs: Sequence[Job], python: Path | None, rows: Path, say: Callable[
 
 
 def _ours(jobs: Sequence[Job], keep: Callable[[Row], None], say: Callable[[str], None]) -> None:
-    absent: set[str] = set()
+    absent: set[tuple[str, str]] = set()
     if not jobs:
         return
     with served() as server:
         for job in jobs:
-            if job.strategy in absent:
+            if (job.family, job.strategy) in absent:
                 continue
+            runner = baselines.run if job.strategy in baselines.BASELINES else ours.run
             try:
-                keep(ours.run(server, job.family, job.seed, job.strategy, job.budget))
+                keep(runner(server, job.family, job.seed, job.strategy, job.budget))
+            except ConfigurationError as error:  # it is not built yet, or does not vary what this family has
+                absent.add((job.family, job.strategy))
+                say(f"{job.family}, {job.strategy} left out: {error}")
             except DspexError as error:
-                if "not built" not in str(error):
-                    say(f"{job.family} {job.seed} {job.strategy} failed: {type(error).__name__}: {error}")
-                    continue
-                absent.add(job.strategy)
-                say(f"left out: {error}")
+                say(f"{job.family} {job.seed} {job.strategy} failed: {type(error).__name__}: {error}")
 
 
 def _peers(jobs: Sequence[Job], python: Path, keep: Callable[[Row], None]) -> None:

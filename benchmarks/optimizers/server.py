@@ -49,6 +49,11 @@ class Session:
         }  # fmt: skip
 
 
+THOUGHT = (
+    "The customer describes what happened and names what it is about. What matters is which of these is the present "
+    "matter, who looks after it, and whether anything else is said that changes this. Weighing all of it, the answer "
+    "follows from the ticket."
+)
 SESSIONS = web.AppKey("sessions", dict[str, Session])
 
 
@@ -74,7 +79,7 @@ def answer(session: Session, body: Mapping[str, Any], *, oracle: bool = False) -
 
 def _filled(reading: Reading, stage: Stage, given: str) -> dict[str, object]:
     """The answer, and something for whatever else is asked for, such as reasoning."""
-    return {name: given if name == stage.output else "It follows from the ticket." for name in reading.fields}
+    return {name: given if name == stage.output else THOUGHT for name in reading.fields}
 
 
 def _prompt(body: Mapping[str, Any]) -> str:
@@ -121,7 +126,10 @@ async def _completed(request: web.Request) -> web.Response:
 
 async def _foretold(request: web.Request) -> web.Response:
     session, body = _session(request), json.loads(await request.read())
-    return _completion(session, body, answer(session, body, oracle=True))
+    spent = session.usd
+    reply = _completion(session, body, answer(session, body, oracle=True))
+    session.usd = spent
+    return reply
 
 
 def _completion(session: Session, body: Mapping[str, Any], text: str) -> web.Response:

@@ -68,6 +68,8 @@ class View:
     form: str = "sections"
     reasons: bool = False
     settings: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    tokens: int = 200
+    """Of the whole request."""
 
 
 class World:
@@ -76,6 +78,8 @@ class World:
     family = ""
     models: Mapping[str, tuple[float, float]] = {"small": (0.2, 0.8)}
     """Dollars for a million tokens of input and output, by name; the first is the default."""
+    shared = True
+    """Whether the peers' programs have all that may vary here: instructions and demonstrations, nothing else."""
     named_feedback = True
     """Whether the metric's remarks name the rule that was broken, or only what was expected."""
     label_noise = 0.0
@@ -165,7 +169,8 @@ class World:
         demos = tuple((item.case, answer) for item in reading.demos if (answer := _last(item.answer, stage)))
         return View(
             stage, self.given(reading.system, stage), demos, len(reading.system), reading.model.rpartition("/")[2],
-            reading.form, "reasoning" in reading.fields, reading.settings,
+            "sections" if reading.form == "marked" else reading.form, "reasoning" in reading.fields, reading.settings,
+            len(reading.everything) // 4,
         )  # fmt: skip
 
     def given(self, text: str, stage: Stage | None = None) -> frozenset[Tip]:
@@ -222,7 +227,11 @@ class World:
                 whole, spoilt = (self.settled(view, case, upstream) for upstream in (True, False))
                 right = right * whole + (1 - right) * (spoilt if len(self.stages) > 1 else whole)
             total += right
-        return total / len(self.splits["test"])
+        return self.worth(total / len(self.splits["test"]), views)
+
+    def worth(self, right: float, views: Sequence[View]) -> float:
+        """What so large a share of right answers is worth to the metric, given what the prompts cost."""
+        return right
 
     def bare(self, stage: Stage, **changes: Any) -> View:
         """The view of a prompt that says no more than the stage's own instructions."""

@@ -74,7 +74,7 @@ class Rules(World):
         if self.hasty in view.tips and len(rules) >= 3:
             attention *= 0.6
         told = [self._told(view, topic) for topic in case.topics]
-        base = [self.base[topic] for topic in case.topics]
+        base = [self.prior(view, topic) for topic in case.topics]
         if len(case.topics) == 1:
             found = self._blend(base[0], told[0], attention)
         elif self.last in view.tips:
@@ -86,6 +86,10 @@ class Rules(World):
         if self.doubtful in view.tips and None in told:
             found *= 1.05 if case.truth["team"] == self.doubt else 0.6
         return found * (1 - 0.12 * case.hard)
+
+    def prior(self, view: View, topic: str) -> float:
+        """What the model knows of a topic by itself."""
+        return self.base[topic]
 
     def _told(self, view: View, topic: str) -> float | None:
         """How sure the prompt makes of this topic's team; None where it says nothing of it."""
@@ -114,8 +118,12 @@ class Rules(World):
 
     def best(self) -> float:
         """All right rules, that the last decides, and nothing else: nine rules, as many as there is room for."""
-        whole = frozenset({*self.right.values(), self.last})
-        return self.score([self.bare(self.stages[0], tips=whole)])
+        return self.score([self.bare(self.stages[0], tips=self.whole)])
+
+    @property
+    def whole(self) -> frozenset[Tip]:
+        """All the advice that helps."""
+        return frozenset({*self.right.values(), self.last})
 
 
 class Inferred(Rules):
