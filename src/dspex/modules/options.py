@@ -10,7 +10,7 @@ from dspex.kernel.canonical import is_list, is_mapping
 from dspex.kernel.ports import Runtime
 from dspex.kernel.program import Step
 from dspex.kernel.signature import Schema, validator_of
-from dspex.kernel.validation import InvalidValuesError
+from dspex.kernel.validation import InvalidValuesError, Validator
 
 
 def _number(low: float, high: float | None = None) -> Callable[[Any], str | None]:
@@ -92,6 +92,7 @@ def check_demos(signature: Schema, demos: Sequence[Mapping[str, Any]], where: st
     """Raises ConfigurationError for a demonstration with an unknown field, without an output, or with a value that
     does not fit its field."""
     fields = {item.name: item for item in (*signature.inputs, *signature.outputs)}
+    validators: dict[tuple[str, ...], Validator] = {}
     for number, demo in enumerate(demos, start=1):
         place = f"{where}, demonstration {number}"
         for name in demo:
@@ -99,7 +100,10 @@ def check_demos(signature: Schema, demos: Sequence[Mapping[str, Any]], where: st
                 raise UnknownNameError("field", name, fields, place)
         if not any(item.name in demo for item in signature.outputs):
             raise ConfigurationError(f"{place}: it shows none of the outputs; it has {sorted(demo)}")
+        shown = tuple(name for name in fields if name in demo)
+        if shown not in validators:
+            validators[shown] = validator_of(fields[name] for name in shown)
         try:
-            validator_of(tuple(item for name, item in fields.items() if name in demo))(demo)
+            validators[shown](demo)
         except InvalidValuesError as error:
             raise ConfigurationError(f"{place}: {error}") from None

@@ -31,6 +31,8 @@ class Pool:
     items: tuple[Worked, ...]
     near: tuple[tuple[tuple[int, float], ...], ...]
     """For each item, (index, likeness in 0..1) of those it stands for, itself among them."""
+    texts: tuple[str, ...]
+    """Each item's values as canonical JSON."""
 
 
 def pool_of(items: Sequence[Worked], inputs: Sequence[str], outputs: Sequence[str]) -> Pool:
@@ -51,7 +53,7 @@ def pool_of(items: Sequence[Worked], inputs: Sequence[str], outputs: Sequence[st
             if likeness > FAINT:
                 near[i].append((j, likeness))
                 near[j].append((i, likeness))
-    return Pool(tuple(items), tuple(map(tuple, near)))
+    return Pool(tuple(items), tuple(map(tuple, near)), tuple(canonical(row) for row in rows))
 
 
 def representatives(
@@ -68,7 +70,11 @@ def representatives(
     taken: list[int] = []
 
     def gain(index: int) -> float:
-        return sum(shaken[j] * (likeness - best[j]) for j, likeness in pool.near[index] if likeness > best[j])
+        total = 0.0
+        for j, likeness in pool.near[index]:
+            if (rise := likeness - best[j]) > 0.0:
+                total += shaken[j] * rise
+        return total
 
     def take(index: int) -> None:
         taken.append(index)

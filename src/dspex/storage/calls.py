@@ -16,8 +16,6 @@ from dspex.storage.database import Database, Guard
 from dspex.storage.statements import Prepared, insert_new, packed, unpacked
 from dspex.storage.tables import calls
 
-_KEPT = 50_000
-
 
 @dataclass(eq=False, slots=True)
 class _Begun:
@@ -50,18 +48,13 @@ class DatabaseCallStore:
         self._booked = set(booked)
         self._begun: list[_Begun] = []
         self._flushing: set[asyncio.Task[None]] = set()
-        self._known: dict[str, Completion] = {}
 
     async def get(self, key: str) -> Completion | None:
-        if (found := self._known.get(key)) is not None:
-            return found
         query = select(calls.c.completion).where(calls.c.key == key, calls.c.state == "done")
         text = await self._database.read(lambda c: c.execute(query).scalar_one_or_none())
         return None if text is None else completion_of(text, key)
 
     async def begin(self, key: str, request: Request) -> Completion | None:
-        if (found := self._known.get(key)) is not None:
-            return from_memory(found, key)
         entry = _Begun(key, request.model, asyncio.get_running_loop().create_future())
         self._begun.append(entry)
         if len(self._begun) == 1:
@@ -71,7 +64,7 @@ class DatabaseCallStore:
         row = await entry.future
         if row is None:
             return None
-        completion = self._remember(key, completion_of(row.completion, key))
+        completion = completion_of(row.completion, key)
         if row.run == self._run and key not in self._booked:
             self._booked.add(key)
             return completion
@@ -85,7 +78,6 @@ class DatabaseCallStore:
         }  # fmt: skip
         await self._database.append(_FINISH, row, self._guard)
         self._booked.add(key)
-        self._remember(key, completion)
 
     async def abandon(self, key: str) -> None:
         await self._database.append(_ABANDON, {"of": key}, self._guard)
@@ -135,12 +127,6 @@ class DatabaseCallStore:
             "key": key, "run": self._run, "epoch": self._epoch, "state": "intent", "sends": 1, "model": model,
             "started": now,
         }  # fmt: skip
-
-    def _remember(self, key: str, completion: Completion) -> Completion:
-        if len(self._known) >= _KEPT:
-            del self._known[next(iter(self._known))]
-        self._known[key] = completion
-        return completion
 
 
 def _looked_up(dialect: str) -> Select[Any, Any, Any, Any]:

@@ -93,7 +93,7 @@ def _chosen(turn: Turn, parent: Candidate, hole: Hole, pool: Pool) -> list[JSON]
     most = variable.max if isinstance(variable, Demos) else 0
     size = most if rng.random() < 0.75 else rng.randint(1, max(1, most))
     present = {canonical(item) for item in parent.values[hole.dimension.path]}
-    kept = [index for index, item in enumerate(pool.items) if canonical(item.values) in present] if present else []
+    kept = [index for index, text in enumerate(pool.texts) if text in present] if present else []
     kept = rng.sample(kept, len(kept) * rng.choice((0, 2, 3)) // 4)[: max(0, size - 1)]
     scores = turn.search.ledger.scores(parent.id)
     weights = [1 + 3 * (1 - scores.get((item.example, 0), 1.0)) for item in pool.items]
