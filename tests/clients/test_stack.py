@@ -133,7 +133,8 @@ def test_the_same_request_is_sent_once(kind: str, tmp_path: Path) -> None:
     first, again, other, last = asyncio.run(ask())
     assert [request.sample for request in asked] == [0, 1]
     assert (first.text, first.cached, first.usage.calls) == ("answer 0", False, 1)
-    assert again == last == Completion("answer 0", "stop", Usage(cached_calls=1), "scripted", (), True)
+    saved = Usage(cached_calls=1, saved_tokens=first.usage.input_tokens + first.usage.output_tokens)
+    assert again == last == Completion("answer 0", "stop", saved, "scripted", (), True)
     assert (other.text, other.cached) == ("answer 1", False)
 
 

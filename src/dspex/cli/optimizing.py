@@ -110,6 +110,18 @@ def optimize(  # noqa: PLR0913 - the options of the command
     usd: Usd = None,
     tokens: Tokens = None,
     seconds: Seconds = None,
+    objective: Annotated[
+        list[str],
+        typer.Option(
+            "--objective", metavar="NAME", help="Beside the score: cost, tokens or latency.", show_default=False
+        ),
+    ] = [],  # noqa: B006
+    constraint: Annotated[
+        list[str],
+        typer.Option(
+            "--constraint", metavar="TEXT", help='What a result has to keep: "cost <= 0.002".', show_default=False
+        ),
+    ] = [],  # noqa: B006
     seed: Seed = 0,
     concurrency: Concurrency = None,
     isolation: Isolated = None,
@@ -149,7 +161,8 @@ def optimize(  # noqa: PLR0913 - the options of the command
             hosts.prepare(
                 reference or found, splits.train, splits.val, scorer, ready,
                 strategy=strategy, schedule=schedule, budget=budget, confirm=splits.confirm, seed=seed, options=options,
-                store=project.store, isolation=_isolation(isolation, hard_timeout, memory_mb),
+                store=project.store, objectives=("score", *(name for name in objective if name != "score")),
+                constraints=constraint, isolation=_isolation(isolation, hard_timeout, memory_mb),
             )
         )  # fmt: skip
         try:

@@ -22,8 +22,9 @@ from dspex.hosting.specification import MetricSpec, Reference, RunSpec
 from dspex.kernel.ports import Runtime
 from dspex.kernel.program import Program
 from dspex.kernel.signature import Example
+from dspex.optimization.objectives import PLAIN, Objectives
 from dspex.optimization.ports import Executor, SearchOptions, Strategy
-from dspex.optimization.problem import Problem, pose
+from dspex.optimization.problem import Problem, aimed, pose
 from dspex.optimization.strategies.table import strategy_of
 from dspex.optimization.tasks import TaskExecutor
 from dspex.storage import data
@@ -57,6 +58,7 @@ class Wanted:
     options: SearchOptions
     schedule: str | None = None
     isolation: Isolation | None = None
+    objectives: Objectives = PLAIN
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +99,7 @@ def specify(connection: Connection, wanted: Wanted, problem: Problem) -> RunSpec
         budget=wanted.budget,
         options=asdict(wanted.options),
         isolation=wanted.isolation,
+        objectives=wanted.objectives,
         imports=_imports(wanted.program),
         fingerprints=fingerprints(metric, wanted.program),
         live=tuple(live),
@@ -107,7 +110,8 @@ def posed(wanted: Wanted) -> Problem:
     """The problem, checked; nothing is paid for. Raises ConfigurationErrors."""
     splits = {name: None if rows is None else list(rows) for name, rows in wanted.splits.items()}
     metric = as_metric(wanted.metric, wanted.runtime)
-    return pose(wanted.program, splits, metric, wanted.budget, wanted.seed, wanted.runtime)
+    problem = pose(wanted.program, splits, metric, wanted.budget, wanted.seed, wanted.runtime)
+    return aimed(problem, wanted.objectives, wanted.runtime)
 
 
 async def build(database: Database, spec: RunSpec, budget: Budget, live: Live | None = None) -> Built:
@@ -124,6 +128,7 @@ async def build(database: Database, spec: RunSpec, budget: Budget, live: Live | 
     options = SearchOptions(**spec.options)
     strategy = live.strategy or strategy_of(spec.strategy, options, spec.schedule)
     problem = pose(program, splits, as_metric(metric, runtime), budget, spec.seed, runtime)
+    problem = aimed(problem, spec.objectives, runtime)
     strategy.check(problem)
     return Built(problem, runtime, strategy, options)
 

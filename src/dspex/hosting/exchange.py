@@ -68,7 +68,10 @@ def assessment_of(data: Sequence[Any]) -> Assessment:
 
 
 def usage_data(usage: Usage) -> list[JSON]:
-    return [usage.calls, usage.input_tokens, usage.output_tokens, usage.usd, usage.cached_calls, usage.retries]
+    return [
+        usage.calls, usage.input_tokens, usage.output_tokens, usage.usd, usage.cached_calls, usage.retries,
+        usage.saved_tokens, usage.saved_usd,
+    ]  # fmt: skip
 
 
 def request_data(request: Request) -> list[JSON]:

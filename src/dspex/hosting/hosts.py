@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -25,6 +25,7 @@ from dspex.kernel.ports import Metric, Runtime
 from dspex.kernel.program import Program
 from dspex.kernel.signature import Example
 from dspex.optimization import runner
+from dspex.optimization.objectives import Objectives
 from dspex.optimization.ports import SearchOptions, Strategy
 from dspex.optimization.result import OptimizationResult
 from dspex.optimization.runner import DEFAULT_BUDGET, DEFAULT_OPTIONS
@@ -89,6 +90,10 @@ class HowToSearch(TypedDict, total=False):
     """Untouched examples to confirm the gain on; without them half of val is set aside."""
     seed: int
     options: SearchOptions
+    objectives: Sequence[str]
+    """`("score",)` unless given; `cost`, `tokens` and `latency` beside it, each per example, search a Pareto front."""
+    constraints: Sequence[str]
+    """Comparisons that what is shipped has to keep: `"cost <= 0.002"`, `"latency <= 1.5"`."""
     isolation: Literal["process"] | Isolation | None
     """`"process"`: each evaluation in a worker that may crash, hang or run out of memory alone."""
     store: str | Path | None
@@ -132,7 +137,7 @@ async def prepare(
         wanted = Wanted(
             found, {"train": train, "val": val, "confirm": how.get("confirm")}, metric, runtime, strategy,
             how.get("budget", DEFAULT_BUDGET), how.get("seed", 0), how.get("options", DEFAULT_OPTIONS),
-            how.get("schedule"), isolation_of(how.get("isolation")),
+            how.get("schedule"), isolation_of(how.get("isolation")), _objectives(how),
         )  # fmt: skip
         run = await prepare_run(database, store_text(where, database), wanted, reference=reference)
     except BaseException:
@@ -224,6 +229,10 @@ async def resume(
         await run.aclose()
 
 
+def _objectives(how: HowToSearch) -> Objectives:
+    return Objectives(of=tuple(how.get("objectives", ("score",))), constraints=tuple(how.get("constraints", ())))
+
+
 async def _in_memory(
     program: Program | str,
     data: tuple[Iterable[Example], Iterable[Example]],
@@ -241,7 +250,7 @@ async def _in_memory(
         return await runner.optimize(
             program, *data, metric, runtime, strategy=how.get("strategy", "auto"), schedule=how.get("schedule"),
             budget=how.get("budget", DEFAULT_BUDGET), confirm=how.get("confirm"), seed=how.get("seed", 0),
-            options=options, on_event=on_event, executor=executor,
+            options=options, on_event=on_event, executor=executor, objectives=_objectives(how),
         )  # fmt: skip
     finally:
         if executor is not None:

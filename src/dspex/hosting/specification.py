@@ -11,6 +11,7 @@ from dspex.errors import ConfigurationError
 from dspex.hosting.isolation import Isolation
 from dspex.kernel.ports import JSON
 from dspex.kernel.signature import Frozen
+from dspex.optimization.objectives import PLAIN, Objectives
 
 
 class Reference(Frozen):
@@ -66,6 +67,7 @@ class RunSpec(Frozen):
     """None: the strategy's own."""
     seed: int
     budget: Budget
+    objectives: Objectives = PLAIN
     options: dict[str, JSON] = Field(default_factory=dict[str, JSON])
     label: str | None = None
     """The label of the stored program that the result is promoted to."""

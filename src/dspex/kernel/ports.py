@@ -41,6 +41,9 @@ class Usage:
     """Calls answered from memory; they are not in `calls` and cost nothing."""
     retries: int = 0
     """Attempts beyond the first that were sent for these calls."""
+    saved_tokens: int = 0
+    """Of calls answered from memory: what they took when they were bought. Not in the figures above."""
+    saved_usd: float | None = 0.0
 
     def __add__(self, other: Usage) -> Usage:
         return Usage(
@@ -50,6 +53,8 @@ class Usage:
             None if self.usd is None or other.usd is None else self.usd + other.usd,
             self.cached_calls + other.cached_calls,
             self.retries + other.retries,
+            self.saved_tokens + other.saved_tokens,
+            None if self.saved_usd is None or other.saved_usd is None else self.saved_usd + other.saved_usd,
         )
 
 

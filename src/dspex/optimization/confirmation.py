@@ -2,18 +2,19 @@
 
 The rule is fixed before the run. The winner ships when the probability that it is better is at least 0.9 on the confirm
 split, or at least 0.5 there and at least 0.99 over val and confirm together, with val's gain shrunk for the winner's
-curse: being the best of many by luck. Otherwise the seed program is kept.
+curse: being the best of many by luck. Otherwise the seed program is kept. Constraints come first (`Verdict.within`).
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from statistics import NormalDist
 from typing import Literal
 
 from dspex.evaluation.statistics import Interval, paired
+from dspex.optimization.outcomes import BROKEN, KEPT
 
 ALONE, AT_LEAST, TOGETHER = 0.9, 0.5, 0.99
 _NORMAL = NormalDist()
@@ -49,7 +50,8 @@ class Verdict:
     """What the confirmation found, and what follows from it."""
 
     ships: bool
-    rule: Literal["confirmed", "together", "not shown"]
+    rule: Literal["confirmed", "together", "not shown", "within", "barred"]
+    """The last two where constraints decide: the winner keeps them and the seed program does not, or it breaks them."""
     n: int
     """Pairs on the confirm split."""
     seed_score: float
@@ -70,6 +72,10 @@ class Verdict:
         """The decision in a sentence."""
         if self.rule == "confirmed":
             return f"P(better) is {self.chance:.3f} on the confirm split, at least {ALONE}"
+        if self.rule == "within":
+            return f"the seed program breaks a constraint and this one keeps them; P(better score) is {self.chance:.3f}"
+        if self.rule == "barred":
+            return f"the winner breaks a constraint; P(better score) is {self.chance:.3f} on the confirm split"
         if self.rule == "together":
             return (
                 f"P(better) is {self.chance:.3f} on the confirm split and {self.together:.3f} with val, "
@@ -79,6 +85,18 @@ class Verdict:
         if self.needed is None:
             return f"{text}; there is no gain to show"
         return f"{text}; a gain of this size would show on about {self.needed} examples"
+
+    def within(self, seed: float, winner: float) -> Verdict:
+        """The verdict under constraints, given each program's chance of keeping them (1 without any).
+
+        A winner that more likely than not breaks them never ships; over a seed program that breaks them, one that
+        keeps them ships whatever its score.
+        """
+        if winner < KEPT:
+            return replace(self, ships=False, rule="barred", needed=None)
+        if seed < BROKEN:
+            return replace(self, ships=True, rule="within", needed=None)
+        return self
 
 
 def confirmed(val: Gain, confirm: Gain, contenders: int, seed: int = 0) -> Verdict:

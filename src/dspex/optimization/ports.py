@@ -18,6 +18,7 @@ from dspex.kernel.ports import JSON, NO_USAGE, Event, Message, Runtime, Usage
 from dspex.kernel.program import Program
 from dspex.kernel.signature import Example
 from dspex.kernel.space import Configuration
+from dspex.optimization.outcomes import Outcomes
 from dspex.optimization.problem import Problem
 from dspex.optimization.stopwatch import Stopwatch
 
@@ -255,6 +256,8 @@ class SearchView:
     """Of the round before."""
     affordable: float = math.inf
     """How many more evaluations the search's share of the budget pays for, at the mean price so far."""
+    outcomes: Outcomes = field(default_factory=Outcomes)
+    """What folded evaluations took beside their scores: who breaks a constraint, who is dominated."""
     fitting: Stopwatch = field(default_factory=Stopwatch)
     """Runs while something is fitted to the scores. What is decided never depends on it."""
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from random import Random
 from typing import Any
@@ -18,6 +18,7 @@ from dspex.kernel.program import Program
 from dspex.kernel.signature import Example
 from dspex.kernel.space import Configuration, Dimension, Space
 from dspex.kernel.variables import Choice
+from dspex.optimization.objectives import PLAIN, Objectives
 
 MIN_VAL = 8
 """Fewer examples than the race's first rung compare nothing."""
@@ -41,6 +42,8 @@ class Problem:
     seed: int = 0
     notes: tuple[str, ...] = ()
     """What the report must say about how the splits came about."""
+    objectives: Objectives = PLAIN
+    """What it is for, beside the score."""
     programs: dict[str, Program] = field(default_factory=dict[str, Program], repr=False)
     memory: dict[Any, Any] = field(default_factory=dict[Any, Any], repr=False)
     """What was once computed from the problem alone (a pool of demonstrations), by whoever computed it."""
@@ -136,6 +139,12 @@ def pose(
     for branch in branches(program):
         prepare(branch, runtime)
     return problem
+
+
+def aimed(problem: Problem, objectives: Objectives, runtime: Runtime) -> Problem:
+    """The problem with these objectives. Raises ConfigurationError where one of them could not be measured."""
+    objectives.check(problem.program, runtime)
+    return replace(problem, objectives=objectives)
 
 
 def branches(program: Program) -> list[Program]:

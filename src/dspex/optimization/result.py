@@ -11,6 +11,7 @@ from dspex.kernel.difference import Change, differences
 from dspex.kernel.ports import JSON, Usage
 from dspex.kernel.program import Program
 from dspex.optimization.confirmation import Verdict
+from dspex.optimization.fronts import Front, Point
 from dspex.optimization.ports import Ledger, SearchView
 from dspex.optimization.report import reported
 
@@ -63,6 +64,9 @@ class OptimizationResult:
     """Best first; the seed program is among them."""
     notes: tuple[str, ...]
     ledger: Ledger
+    front: Front = Front(("score",))  # noqa: RUF009 - frozen
+    """Those candidates that no other beats in every objective, on the same val examples; their scores are not
+    confirmed."""
     run: str = ""
     """Id of the durable run; empty for a search in memory."""
 
@@ -77,6 +81,20 @@ class OptimizationResult:
         if self.verdict is None:
             return None
         return self.verdict.score if self.improved else self.verdict.seed_score
+
+    @property
+    def hypervolume(self) -> float:
+        """Of the front, in 0..1; see `Front.hypervolume`."""
+        return self.front.hypervolume
+
+    @property
+    def knee(self) -> Point | None:
+        """The point of the front that is nearest to the best of every objective."""
+        return self.front.knee
+
+    def pick(self, **weights: float) -> Program:
+        """A program of the front by preference, as in `pick(score=3, cost=1)`; without weights that of the knee."""
+        return self.front.pick(**weights)
 
     def report(self) -> str:
         """All of it as text for a terminal."""
@@ -102,6 +120,9 @@ class OptimizationResult:
             "unevaluated": self.unevaluated,
             "tried": [asdict(item) for item in self.tried],
             "notes": list(self.notes),
+            "objectives": list(self.front.objectives),
+            "front": self.front.written(),
+            "hypervolume": self.hypervolume,
             "run": self.run,
         }
         found: Mapping[str, JSON] = plain(data, "result")

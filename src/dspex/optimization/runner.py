@@ -15,9 +15,13 @@ from dspex.kernel.ports import Event, Metric, Runtime, Usage
 from dspex.kernel.program import Program
 from dspex.kernel.signature import Example
 from dspex.optimization.confirmation import Gain, Verdict, confirmed
+from dspex.optimization.fronts import front_of
 from dspex.optimization.interruption import Interrupted, Interruption
 from dspex.optimization.laboratory import Laboratory
 from dspex.optimization.ledger import MemoryLedger
+from dspex.optimization.objectives import PLAIN, Objectives
+from dspex.optimization.observing import Observer, constraint_notes
+from dspex.optimization.outcomes import Outcomes
 from dspex.optimization.ports import (
     Candidate,
     Executor,
@@ -29,7 +33,7 @@ from dspex.optimization.ports import (
     SearchView,
     Strategy,
 )
-from dspex.optimization.problem import MIN_VAL, Problem, pose
+from dspex.optimization.problem import MIN_VAL, Problem, aimed, pose
 from dspex.optimization.result import OptimizationResult, tried
 from dspex.optimization.sameness import told_nothing
 from dspex.optimization.spending import Purse, price_of, reserved_share
@@ -56,6 +60,7 @@ async def optimize(  # noqa: PLR0913 - the public verb
     ledger: Ledger | None = None,
     on_event: OnEvent | None = None,
     executor: Executor | None = None,
+    objectives: Objectives = PLAIN,
 ) -> OptimizationResult:
     """Search the program's variables for what scores best on `val`, and keep it if `confirm` shows the gain.
 
@@ -66,6 +71,7 @@ async def optimize(  # noqa: PLR0913 - the public verb
     was found until then.
     """
     problem = pose(program, {"train": train, "val": val, "confirm": confirm}, as_metric(metric), budget, seed, runtime)
+    problem = aimed(problem, objectives, runtime)
     chosen = strategy_of(strategy, options, schedule)
     chosen.check(problem)
     if options.proposer_model is not None:
@@ -106,10 +112,12 @@ class Runner:
         paid, given = self._purse.open(1.0), self._session
         self._lab = Laboratory(problem, ledger, paid, options, given.interruption, given.executor)
         self._notes = list(problem.notes)
+        self._observer = Observer(ledger, Outcomes(problem.objectives, problem.seed))
 
     async def run(self) -> OptimizationResult:
         """Search, confirm, and say what came of it."""
         began = time.perf_counter()
+        await self._observer.look()
         await self._say("run.started", self.strategy.name, val=len(self.problem.val), confirm=len(self.problem.confirm))
         stopped = self.ledger.rounds[-1].memo["stopped"] if self._confirming() else await self._search()
         verdict, winner = await self._confirm(stopped)
@@ -174,6 +182,7 @@ class Runner:
         await self._say("round.started", str(round.number), pairs=len(round.pairs), candidates=len(round.candidates))
         await self._lab.perform(round.pairs)
         await self.ledger.fold(round.number)
+        await self._observer.look()
         await self._say("round.finished", str(round.number), **self._progress())
 
     async def _reserve(self) -> float:
@@ -191,13 +200,13 @@ class Runner:
         self._lab.use(self._purse.open(1.0))
         if not self._confirming():
             finalists = self.strategy.finalists(self._view())
-            if not finalists.best_first:
+            best = next((item for item in finalists.best_first if self._observer.outcomes.allowed(item)), None)
+            if best is None:
                 return None, None
-            size = await self._confirmable(finalists.best_first[0])
+            size = await self._confirmable(best)
             if size < MIN_VAL:
                 self._notes.append(f"the budget left pays for {size} confirmations; at least {MIN_VAL} are needed")
-                return None, self.ledger.candidates[finalists.best_first[0]]
-            best = finalists.best_first[0]
+                return None, self.ledger.candidates[best]
             memo = {"winner": best, "contenders": finalists.contenders, "stopped": stopped}
             pairs: list[Pair] = []
             for item in self.problem.confirm[:size]:
@@ -211,10 +220,13 @@ class Runner:
                 await self._perform(round)
             except BudgetExceededError:
                 await self.ledger.fold(round.number)
+                await self._observer.look()
                 self._notes.append("the budget ended within the confirmation; it counts the pairs that were evaluated")
         winner = self.ledger.candidates[round.memo["winner"]]
         val, confirm = (self._gain(winner.id, split) for split in (self.problem.val, self.problem.confirm))
-        return confirmed(val, confirm, round.memo["contenders"], self.problem.seed), winner
+        verdict = confirmed(val, confirm, round.memo["contenders"], self.problem.seed)
+        outcomes = self._observer.outcomes
+        return verdict.within(outcomes.kept(self.problem.seed_id), outcomes.kept(winner.id)), winner
 
     async def _confirmable(self, winner: str) -> int:
         """How many confirm examples the budget pays for, at the price of both programs on val.
@@ -238,7 +250,7 @@ class Runner:
         number = self.ledger.folded
         decided = [item for item in self.ledger.rounds[:number] if item.purpose == "search"]
         memo = decided[-1].memo if decided else None
-        return SearchView(self.problem, self.ledger, self._lab, number, memo, affordable)
+        return SearchView(self.problem, self.ledger, self._lab, number, memo, affordable, self._observer.outcomes)
 
     def _gain(self, winner: str, split: Iterable[Example]) -> Gain:
         ours, theirs = self.ledger.scores(winner), self.ledger.scores(self.problem.seed_id)
@@ -288,7 +300,8 @@ class Runner:
             evaluations=self.ledger.evaluated,
             unevaluated=len(unevaluated),
             tried=tried(search),
-            notes=(*self._notes, *self._remarks()),
+            notes=(*self._notes, *constraint_notes(search), *self._remarks()),
+            front=front_of(search),
             ledger=self.ledger,
         )
 

@@ -11,6 +11,8 @@ may still come."""
 
 def told_nothing(search: SearchView) -> str | None:
     """Why going on is in vain, in words, where every score so far is the same; None where some differ."""
+    if not search.problem.objectives.plain:
+        return None
     ledger = search.ledger
     values, scores, candidates = set[float](), 0, 0
     for item in ledger.candidates:

@@ -237,7 +237,10 @@ def _failure(data: list[Any]) -> tuple[list[Any], None, list[Any] | None]:
 
 
 def _usage_data(usage: Usage) -> list[JSON]:
-    return [usage.calls, usage.input_tokens, usage.output_tokens, usage.usd, usage.cached_calls, usage.retries]
+    return [
+        usage.calls, usage.input_tokens, usage.output_tokens, usage.usd, usage.cached_calls, usage.retries,
+        usage.saved_tokens, usage.saved_usd,
+    ]  # fmt: skip
 
 
 def _shown(data: Mapping[str, Any]) -> dict[str, Any]:

@@ -70,7 +70,12 @@ def unasked_of_flawless(search: SearchView, incumbent: str, top: int) -> list[Pa
 def shown_better(search: SearchView, topped: Sequence[str], top: int) -> Finalists:
     """Those of `topped`, which are evaluated on all examples, that beat the seed program there; best first."""
     seed = search.problem.seed_id
-    passed = [item for item in topped if chance_of(search, item, seed, search.problem.keys[:top]) > SHOWN]
+    passed: list[str] = []
+    for item in topped:
+        decided = search.outcomes.decides(item, seed)
+        chance = chance_of(search, item, seed, search.problem.keys[:top]) if decided is None else decided
+        if chance > SHOWN:
+            passed.append(item)
     return Finalists(tuple(sorted(passed, key=lambda item: -mean_of(search, item, top))), len(topped))
 
 

@@ -73,7 +73,8 @@ class Halving:
         before = replace(Bracket.read(memo, search.problem.seed_id), judged=None)
         if not before.running:
             return before.written()
-        there = [item for item in before.running if search.ledger.scores(item)]  # a model may refuse its every request
+        # A model may refuse a candidate's every request, and a candidate may break a constraint.
+        there = [item for item in before.running if search.ledger.scores(item) and search.outcomes.allowed(item)]
         chances = {item: chance_of(search, item, before.incumbent, asked(search, item)) for item in there}
         found = replace(before, running=(), judged=None if before.rung else chances)
         if before.rung < len(self.rungs) - 1:

@@ -132,15 +132,16 @@ class Race:
         for lane in standing.running:
             if not search.ledger.scores(lane.candidate):
                 continue  # the model refuses its every request
-            chance = self.comparison.chance(search, lane.candidate, standing.incumbent, rungs[lane.rung])
-            judged = replace(lane, chance=chance)
-            if chance < DROP:
+            chance = self._chance(search, lane.candidate, standing.incumbent, rungs[lane.rung])
+            worth = max(chance, search.outcomes.undominated(lane.candidate, (standing.incumbent, *topped)))
+            judged = replace(lane, chance=worth)
+            if worth < DROP:
                 continue
             if lane.rung == len(rungs) - 1:
                 topped.append(lane.candidate)
                 if chance > REPLACE:
                     champions.append(lane.candidate)
-            elif chance > PROMOTE:
+            elif worth > PROMOTE:
                 ready.append(judged)
             else:
                 waiting.append(judged)
@@ -216,10 +217,17 @@ class Race:
         ready: list[Lane] = []
         waiting: list[Lane] = []
         for lane in (*standing.ready, *standing.waiting):
-            chance = self.comparison.chance(search, lane.candidate, standing.incumbent, self.rungs[lane.rung])
-            if chance >= DROP:
-                (ready if chance > PROMOTE else waiting).append(replace(lane, chance=chance))
+            chance = self._chance(search, lane.candidate, standing.incumbent, self.rungs[lane.rung])
+            others = (standing.incumbent, *standing.topped)
+            worth = max(chance, search.outcomes.undominated(lane.candidate, others))
+            if worth >= DROP:
+                (ready if worth > PROMOTE else waiting).append(replace(lane, chance=worth))
         return replace(standing, ready=tuple(ready), waiting=tuple(waiting))
+
+    def _chance(self, search: SearchView, challenger: str, incumbent: str, size: int) -> float:
+        """P(better); where constraints decide, 1 or 0."""
+        decided = search.outcomes.decides(challenger, incumbent)
+        return self.comparison.chance(search, challenger, incumbent, size) if decided is None else decided
 
     def _pairs(self, search: SearchView, incumbent: str, lane: Lane) -> list[Pair]:
         keys = self.comparison.keys(search, incumbent, lane.candidate, self.rungs[lane.rung])

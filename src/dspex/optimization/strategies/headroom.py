@@ -53,7 +53,7 @@ class Headroom:
             memo = {"inner": None, "left_out": len(pairs) if len(pairs) > SHARE * search.affordable else 0}
             if pairs and not memo["left_out"]:
                 return Round(search.number, tuple(pairs), (), memo)
-        if why := without_headroom(search):
+        if search.problem.objectives.plain and (why := without_headroom(search)):
             return why
         decided = await self.inner.next_round(self._inner(search))
         return decided if isinstance(decided, str) else replace(decided, memo={**memo, "inner": decided.memo})

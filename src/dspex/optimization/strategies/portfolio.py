@@ -157,7 +157,9 @@ def _records(search: SearchView, arms: Mapping[str, Any], judged: Mapping[str, f
 def _perfect(search: SearchView, schedule: Schedule, memo: JSON) -> bool:
     """Whether the incumbent has full marks on all that a candidate is asked: nothing can beat it."""
     scores = search.ledger.scores(schedule.leader(search, memo))
-    return all(scores.get(key, 0.0) >= 1.0 for key in search.problem.keys[: schedule.top])
+    return search.problem.objectives.plain and all(
+        scores.get(key, 0.0) >= 1.0 for key in search.problem.keys[: schedule.top]
+    )
 
 
 Share = tuple[Proposer, int]

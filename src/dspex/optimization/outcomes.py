@@ -1,0 +1,115 @@
+"""What evaluations took beside their scores, and what follows from it: who breaks a constraint, who is dominated."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from random import Random
+
+from dspex.evaluation.statistics import probability_better
+from dspex.kernel.ports import Usage
+from dspex.optimization.objectives import PLAIN, Objectives
+
+BROKEN, KEPT = 0.05, 0.5
+"""A candidate whose chance of keeping the constraints is below BROKEN is barred; to ship it needs at least KEPT."""
+_DRAWS = 200
+Key = tuple[str, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """One evaluation. None: not known, because a price is unknown or the answer came from memory."""
+
+    score: float
+    cost: float | None
+    tokens: int
+    latency: float | None
+
+    @classmethod
+    def of(cls, score: float, usage: Usage, seconds: float) -> Outcome:
+        """Answers from memory count with what they cost when they were bought; how long they took nobody knows."""
+        known = usage.usd is not None and usage.saved_usd is not None
+        cost = (usage.usd or 0.0) + (usage.saved_usd or 0.0) if known else None
+        tokens = usage.input_tokens + usage.output_tokens + usage.saved_tokens
+        return cls(score, cost, tokens, None if usage.cached_calls else seconds)
+
+    def measure(self, name: str) -> float | None:
+        """By the name of an objective."""
+        found: float | None = getattr(self, name)
+        return found
+
+
+class Outcomes:
+    """Outcomes of folded rounds, by candidate. Filled by the runner, and only where more than the score counts."""
+
+    def __init__(self, objectives: Objectives = PLAIN, seed: int = 0) -> None:
+        self.objectives, self._seed = objectives, seed
+        self._rows: dict[str, dict[Key, Outcome]] = {}
+        self._kept: dict[tuple[str, int], float] = {}
+
+    def add(self, candidate: str, key: Key, outcome: Outcome) -> None:
+        self._rows.setdefault(candidate, {})[key] = outcome
+
+    def of(self, candidate: str) -> Mapping[Key, Outcome]:
+        """(example, sample) to outcome."""
+        return self._rows.get(candidate, {})
+
+    def kept(self, candidate: str) -> float:
+        """The chance that the candidate's means keep every constraint, by the Bayesian bootstrap; 1 where none is
+        known to be broken."""
+        rows = list(self.of(candidate).values())
+        if not rows or not self.objectives.constraints:
+            return 1.0
+        known = (candidate, len(rows))
+        if known not in self._kept:
+            self._kept[known] = self._chance(rows, Random(f"{self._seed}/kept/{len(rows)}"))
+        return self._kept[known]
+
+    def allowed(self, candidate: str) -> bool:
+        """Whether the candidate may win: it does not break a constraint with confidence."""
+        return self.kept(candidate) >= BROKEN
+
+    def decides(self, challenger: str, other: str) -> float | None:
+        """The chance of being the better choice, where constraints alone decide; None where they do not."""
+        if not self.objectives.constraints or (self.allowed(challenger) and self.allowed(other)):
+            return None
+        return float(self.allowed(challenger))
+
+    def undominated(self, challenger: str, others: Iterable[str]) -> float:
+        """The chance that the challenger beats each of `others` in something; 0 where only the score counts."""
+        lower = [name for name in self.objectives.of if name != "score"]
+        if not lower or not self.allowed(challenger):
+            return 0.0
+        return min((self._beats(challenger, other, lower) for other in others), default=1.0)
+
+    def _beats(self, challenger: str, other: str, lower: Sequence[str]) -> float:
+        ours, theirs = self.of(challenger), self.of(other)
+        shared = [key for key in ours if key in theirs]
+        chances = [self._better([theirs[key].score for key in shared], [ours[key].score for key in shared])]
+        for name in lower:
+            pairs = [(ours[key].measure(name), theirs[key].measure(name)) for key in shared]
+            known = [(own, their) for own, their in pairs if own is not None and their is not None]
+            chances.append(self._better([own for own, _ in known], [their for _, their in known]))
+        return max(chances)
+
+    def _better(self, first: Sequence[float], second: Sequence[float]) -> float:
+        return probability_better(first, second, seed=self._seed)
+
+    def _chance(self, rows: Sequence[Outcome], rng: Random) -> float:
+        held = 0
+        for _ in range(_DRAWS):
+            weights = [-math.log(1 - rng.random()) for _ in rows]
+            means = {
+                name: found for name in self.objectives.measured if (found := _mean(rows, weights, name)) is not None
+            }
+            held += all(constraint.holds(means) for constraint in self.objectives.parsed)
+        return held / _DRAWS
+
+
+def _mean(rows: Sequence[Outcome], weights: Sequence[float], name: str) -> float | None:
+    known = [
+        (weight, value) for weight, row in zip(weights, rows, strict=True) if (value := row.measure(name)) is not None
+    ]
+    total = math.fsum(weight for weight, _ in known)
+    return math.fsum(weight * value for weight, value in known) / total if total else None
