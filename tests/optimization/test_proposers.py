@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Callable
-from typing import Any, Literal
+from typing import Literal
 
 import pytest
 
@@ -22,13 +21,14 @@ from dspex.modules.flow import choose
 from dspex.modules.prediction import chain_of_thought, predict
 from dspex.optimization.laboratory import Laboratory
 from dspex.optimization.ledger import MemoryLedger
-from dspex.optimization.ports import Candidate, Proposal, Proposer, Round, SearchOptions, SearchView, Turn
+from dspex.optimization.ports import SearchOptions
 from dspex.optimization.problem import Problem
 from dspex.optimization.proposers.crossover import Crossover, Trimming
 from dspex.optimization.proposers.demonstrations import BootstrapDemonstrations
 from dspex.optimization.proposers.reflection import Reflection
 from dspex.optimization.proposers.sampling import LocalSteps, RandomDraws
 from dspex.optimization.stages import labelled, transplanted
+from tests.optimization.proposing import Values, proposed
 from tests.optimization.simulators import (
     Colour,
     answered,
@@ -41,37 +41,6 @@ from tests.optimization.simulators import (
     runtime,
     text_in,
 )
-
-Values = dict[str, Any]
-
-
-def proposed(
-    proposer: Proposer,
-    given: Program,
-    count: int = 6,
-    *,
-    parents: tuple[Values, ...] = ({},),
-    model: Callable[[Request], Any] = hinted,
-    seed: int = 0,
-) -> list[Proposal]:
-    """What `proposer` proposes from these parents (the values that differ from the program's)."""
-    problem = Problem(
-        given, tuple(rows(30)), tuple(rows(20, 500)), tuple(rows(20, 900)), as_metric(ExactMatch("label")),
-        Budget(calls=1), seed,
-    )  # fmt: skip
-    ledger = MemoryLedger()
-    lab = Laboratory(problem, ledger, runtime(model), SearchOptions(concurrency=4))
-
-    async def scenario() -> list[Proposal]:
-        made = [{**given.values, **item} for item in parents]
-        candidates = tuple(Candidate(problem.id_of(item), item, "test", (), "", 0) for item in made)
-        await ledger.commit(Round(0, (), candidates))
-        await ledger.fold(0)
-        lab.round = 1
-        search = SearchView(problem, ledger, lab, 1, None)
-        return await proposer.propose(Turn(search, candidates, count, search.rng(proposer.name)))
-
-    return asyncio.run(scenario())
 
 
 def test_labelled_demonstrations_are_training_rows_within_the_limit_and_cost_nothing() -> None:

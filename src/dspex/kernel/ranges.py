@@ -47,10 +47,10 @@ class Float(Variable):
 
     def sample(self, rng: Random) -> float:
         if self.log:
-            return self._snapped(math.exp(rng.uniform(math.log(self.low), math.log(self.high))))
+            return self.nearest(math.exp(rng.uniform(math.log(self.low), math.log(self.high))))
         if self.step is not None:
-            return self._snapped(self.low + self.step * rng.randrange(int(self.size())))
-        return self._snapped(rng.uniform(self.low, self.high))
+            return self.nearest(self.low + self.step * rng.randrange(int(self.size())))
+        return self.nearest(rng.uniform(self.low, self.high))
 
     def size(self) -> float:
         return math.inf if self.step is None else math.floor((self.high - self.low) / self.step + _SLACK) + 1
@@ -62,10 +62,10 @@ class Float(Variable):
         else:
             stride = self.step or (self.high - self.low) / 10
             moved = [value - stride, value + stride]
-        return others([self._snapped(item) for item in moved], self._snapped(value))
+        return others([self.nearest(item) for item in moved], self.nearest(value))
 
-    def _snapped(self, value: float) -> float:
-        """In range, on the grid, and without the last digits, which are rounding noise."""
+    def nearest(self, value: float) -> float:
+        """The number of the range that is nearest to `value`: on the grid, without the last digits, which are noise."""
         if self.step is not None:
             last = int(self.size()) - 1
             value = self.low + min(max(round((value - self.low) / self.step), 0), last) * self.step
@@ -104,7 +104,7 @@ class Integer(Variable):
 
     def sample(self, rng: Random) -> int:
         if self.log:
-            return self._snapped(math.exp(rng.uniform(math.log(self.low), math.log(self.high))))
+            return self.nearest(math.exp(rng.uniform(math.log(self.low), math.log(self.high))))
         return self.low + self.step * rng.randint(0, (self.high - self.low) // self.step)
 
     def size(self) -> float:
@@ -113,9 +113,10 @@ class Integer(Variable):
     def near(self, value: JSON) -> list[JSON]:
         moved = [min(value // 2, value - self.step), max(value * 2, value + self.step)] if self.log else []
         moved = moved or [value - self.step, value + self.step]
-        return others([self._snapped(item) for item in moved], value)
+        return others([self.nearest(item) for item in moved], value)
 
-    def _snapped(self, value: float) -> int:
+    def nearest(self, value: float) -> int:
+        """The whole number of the range that is nearest to `value`."""
         last = (self.high - self.low) // self.step
         return self.low + self.step * min(max(round((value - self.low) / self.step), 0), last)
 

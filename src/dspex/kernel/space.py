@@ -24,6 +24,10 @@ class Dimension:
     variable: Variable
     conditions: tuple[tuple[str, JSON], ...] = ()
 
+    def active(self, values: Configuration) -> bool:
+        """Whether the conditions hold in `values`, which has all that comes before it."""
+        return all(path in values and values[path] == wanted for path, wanted in self.conditions)
+
 
 @dataclass(frozen=True, slots=True)
 class Space:
@@ -60,7 +64,7 @@ class Space:
         """
         values: dict[str, JSON] = {}
         for item in self.dimensions:
-            if all(path in values and values[path] == wanted for path, wanted in item.conditions):
+            if item.active(values):
                 variable = item.variable
                 given = item.path in configuration
                 values[item.path] = variable.normal(configuration[item.path]) if given else variable.initial

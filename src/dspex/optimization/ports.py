@@ -290,6 +290,8 @@ class Turn:
     parents: Sequence[Candidate]
     count: int
     rng: Random
+    memo: dict[str, JSON] = field(default_factory=dict[str, JSON])
+    """The proposer's own, as it left it in the round before; what it puts there is kept with the round. Small."""
 
     def parent(self) -> Candidate:
         """A parent, the better ones more often: each about half as often as the one before it."""
@@ -299,8 +301,9 @@ class Turn:
 class Proposer(Protocol):
     """Makes candidates.
 
-    Contract: no state of its own beyond caches of pure functions; all randomness from `turn.rng`; everything that costs
-    through `turn.search.lab`. Proposals may repeat or be invalid: they are then left out and nothing is paid.
+    Contract: no state of its own beyond `turn.memo` and caches of pure functions; all randomness from `turn.rng`;
+    everything that costs through `turn.search.lab`. Proposals may repeat or be invalid: they are then left out and
+    nothing is paid.
     """
 
     @property

@@ -3,27 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-import json
-import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from random import Random
-from typing import TypeGuard
 
-from dspex.errors import AnswerError, LMError
 from dspex.kernel.ports import JSON, Message
-from dspex.kernel.variables import Text
 from dspex.optimization.ports import Candidate, Evaluation, Proposal, SearchView, Turn, VariableKind
 from dspex.optimization.stages import Hole, holes, labelled, setting_of, text_of
+from dspex.optimization.wording import BETWEEN_TAGS, answered, instructions_in, line, listed, longest, picked
 
 SHOWN = 48
 """Labelled examples in one request."""
 MINIBATCH = 16
 """Training examples the parent is run on to see it fail."""
 FAILURES = 12
-_LONGEST = 1500
-_ANSWER = re.compile(r"<instructions>\s*(.*?)\s*</instructions>", re.DOTALL | re.IGNORECASE)
-_FENCE = re.compile(r"^```\w*\n(.*?)\n?```$", re.DOTALL)
 AIMS = (
     "State, for each possible answer, which words and facts in the inputs speak for it.",
     "Repair what caused the mistakes below, keep the rest, and delete whatever misleads.",
@@ -74,9 +67,9 @@ def _task(turn: Turn, parent: Candidate, index: int, failures: Sequence[Evaluati
     shown = [item.values for item in labelled(hole.step, chosen)]
     if not failures and not shown:
         return None
-    variable = hole.dimension.variable
-    limit = variable.max_length if isinstance(variable, Text) else 4000
-    messages = _messages(hole, text_of(hole, parent.values), shown, _told(search, hole, failures), _closing(rng, limit))
+    messages = _messages(
+        hole, text_of(hole, parent.values), shown, _told(search, hole, failures), _closing(rng, longest(hole))
+    )
     return Task(parent, hole, messages, index)
 
 
@@ -92,27 +85,9 @@ async def _failures(search: SearchView, parents: Collection[str]) -> dict[str, l
 
 
 async def _answer(search: SearchView, task: Task) -> str | None:
-    try:
-        model = setting_of(task.hole, task.parent.values, "model")
-        text = await search.lab.ask(task.messages, temperature=0.8, sample=task.sample, model=model)
-    except (LMError, AnswerError) as error:
-        if error.infrastructure and not error.transient:
-            raise
-        return None  # one draw less; the others go on
-    return _read(text, task.hole)
-
-
-def _read(text: str, hole: Hole) -> str | None:
-    """The instructions in an answer: between the tags where there are any, else all of it without a fence."""
-    tagged = _ANSWER.findall(text)
-    found = (tagged[-1] if tagged else text).strip()
-    if fenced := _FENCE.match(found):
-        found = fenced.group(1).strip()
-    variable = hole.dimension.variable
-    limit = variable.max_length if isinstance(variable, Text) else len(found)
-    while len(found) > limit and "\n" in found:
-        found = found[: found.rindex("\n")].rstrip()
-    return found if found and len(found) <= limit else None
+    model = setting_of(task.hole, task.parent.values, "model")
+    text = await answered(search, task.messages, temperature=0.8, sample=task.sample, model=model)
+    return instructions_in(text, task.hole)
 
 
 def _told(search: SearchView, hole: Hole, failures: Sequence[Evaluation]) -> list[dict[str, JSON]]:
@@ -138,14 +113,14 @@ def _messages(
     inputs, outputs = [item.name for item in signature.inputs], [item.name for item in signature.outputs]
     parts = [f"Current instructions:\n<current>\n{present}\n</current>"]
     if shown:
-        rows = [{"inputs": _picked(item, inputs), "expected": _picked(item, outputs)} for item in shown]
-        parts.append("Labelled examples, one on a line:\n" + "\n".join(map(_line, rows)))
+        rows = [{"inputs": picked(item, inputs), "expected": picked(item, outputs)} for item in shown]
+        parts.append("Labelled examples, one on a line:\n" + "\n".join(map(line, rows)))
     if told:
-        parts.append("Mistakes made under the current instructions, one on a line:\n" + "\n".join(map(_line, told)))
+        parts.append("Mistakes made under the current instructions, one on a line:\n" + "\n".join(map(line, told)))
     parts.append(closing)
     system = (
         "You improve the instructions that a language model follows in one step of a program. The step is given "
-        f"{_named(inputs)} and has to answer with {_named(outputs)}. From the evidence, work out what decides the "
+        f"{listed(inputs)} and has to answer with {listed(outputs)}. From the evidence, work out what decides the "
         "right answer in general, and say it so that a model that sees only your instructions and new inputs gets them "
         "right. Do not mention these examples, and add no rule that the evidence does not support."
     )
@@ -153,32 +128,4 @@ def _messages(
 
 
 def _closing(rng: Random, limit: int) -> str:
-    return (
-        f"{rng.choice(AIMS)} Write the improved instructions, at most {limit} characters, between <instructions> and "
-        "</instructions>, and nothing else."
-    )
-
-
-def _picked(item: Mapping[str, JSON], names: Sequence[str]) -> dict[str, JSON]:
-    return {name: item[name] for name in names if name in item}
-
-
-def _named(names: Sequence[str]) -> str:
-    return ", ".join(f"`{name}`" for name in names)
-
-
-def _line(row: Mapping[str, JSON]) -> str:
-    text = json.dumps(row, ensure_ascii=False)
-    if len(text) <= _LONGEST:
-        return text
-    return json.dumps({key: _shortened(value) for key, value in row.items()}, ensure_ascii=False)
-
-
-def _shortened(value: JSON) -> JSON:
-    if isinstance(value, str):
-        return value if len(value) <= _LONGEST else f"{value[:_LONGEST]} [...]"
-    return {key: _shortened(item) for key, item in value.items()} if _is_mapping(value) else value
-
-
-def _is_mapping(value: JSON) -> TypeGuard[dict[str, JSON]]:
-    return isinstance(value, dict)
+    return f"{rng.choice(AIMS)} Write the improved instructions, at most {limit} characters, {BETWEEN_TAGS}."

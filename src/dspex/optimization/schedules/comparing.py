@@ -47,15 +47,21 @@ def missing(search: SearchView, candidates: Iterable[str], keys: Iterable[Key]) 
 
 def ranked(search: SearchView, top: int) -> list[str]:
     """Candidates by their gain over the seed program on shared examples, long records believed more than short ones."""
+    gains = believed(search, top)
+    return sorted(gains, key=lambda item: -gains[item])
+
+
+def believed(search: SearchView, top: int) -> dict[str, float]:
+    """The gain of each candidate over the seed program, shrunk towards 0 the more the fewer examples both have."""
     seed = search.problem.seed_id
     base = search.ledger.scores(seed)
-    believed = {seed: 0.0}
+    found = {seed: 0.0}
     for item in search.ledger.candidates:
         scores = search.ledger.scores(item)
         shared = [scores[key] - base[key] for key in search.problem.keys[:top] if key in scores and key in base]
         if shared and item != seed:
-            believed[item] = sum(shared) / (len(shared) + PRIOR)
-    return sorted(believed, key=lambda item: -believed[item])
+            found[item] = sum(shared) / (len(shared) + PRIOR)
+    return found
 
 
 def unasked_of_flawless(search: SearchView, incumbent: str, top: int) -> list[Pair]:

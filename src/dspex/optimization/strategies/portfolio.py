@@ -65,6 +65,7 @@ class Portfolio:
         memo["arms"] = _records(search, memo["arms"], schedule.judged(before, after))
         led = before and schedule.leader(search, before) == schedule.leader(search, after)
         memo["stale"] = memo["stale"] + 1 if led else 0
+        memo["notes"] = {name: dict(own) for name, own in memo.get("notes", {}).items()}
         room = schedule.room(search, after)
         fresh = await self._fresh(search, schedule, memo, room)
         draft = schedule.plan(search, after, [item.id for item in fresh])
@@ -132,7 +133,8 @@ class Portfolio:
                 break
             shares = _shares(able, room - len(found), memo, search.rng(f"shares/{attempt}"))
             for proposer, count in shares:
-                turn = Turn(search, parents, count, search.rng(f"{proposer.name}/{attempt}"))
+                own = memo["notes"].setdefault(proposer.name, {})
+                turn = Turn(search, parents, count, search.rng(f"{proposer.name}/{attempt}"), own)
                 try:
                     proposals = await proposer.propose(turn)
                 except BudgetExceededError:

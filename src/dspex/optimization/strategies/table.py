@@ -12,6 +12,7 @@ from dspex.optimization.proposers.demonstrations import BootstrapDemonstrations
 from dspex.optimization.proposers.fixes import CheapFixes
 from dspex.optimization.proposers.reflection import Reflection
 from dspex.optimization.proposers.sampling import LocalSteps, RandomDraws
+from dspex.optimization.proposers.tpe import ParzenMoves
 from dspex.optimization.schedules.table import schedule_named
 from dspex.optimization.strategies.headroom import Headroom
 from dspex.optimization.strategies.portfolio import Portfolio
@@ -50,6 +51,7 @@ STRATEGIES: Mapping[str, Recipe] = {
     "bootstrap": Recipe(lambda: (BootstrapDemonstrations(),)),
     "random": Recipe(lambda: (RandomDraws(),)),
     "reflection": Recipe(lambda: (Reflection(),)),
+    "tpe": Recipe(lambda: (ParzenMoves(),)),
 }
 _PLANNED = ("beacon", "gepa", "mipro", "playbook", "simba")
 

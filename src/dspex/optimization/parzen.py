@@ -1,0 +1,129 @@
+"""Optuna's tree-structured Parzen estimator over flat parameters: what was seen goes in, the next draws come out.
+
+Bergstra et al. 2011, multivariate as of Falkner et al. 2018, with groups for conditional parameters. Nothing is kept:
+the study is made anew of what was seen, in memory, whenever something is to be drawn.
+"""
+
+from __future__ import annotations
+
+import logging
+import warnings
+from collections.abc import Callable, Generator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, TypeVar
+
+from dspex.errors import ConfigurationError
+from dspex.optimization.parameters import Category, Parameter, Real, Suggest, Value, shortened
+
+if TYPE_CHECKING:
+    from optuna.distributions import BaseDistribution
+    from optuna.trial import Trial
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Observed:
+    """The values of the active parameters by name, and how good that was; more is better."""
+
+    values: Mapping[str, Value]
+    score: float
+
+
+@dataclass(frozen=True, slots=True)
+class Sampling:
+    """How to draw."""
+
+    count: int
+    seed: int
+    joint: bool = True
+    """Parameters together, as they were seen together; otherwise each for itself, which crosses what was good in
+    different observations."""
+    startup: int = 10
+    """With fewer observations than this the draws are random."""
+
+
+def installed() -> bool:
+    """Whether Optuna is there."""
+    return all(find_spec(name) is not None for name in ("optuna", "numpy"))
+
+
+def require_optuna(wanted_by: str) -> None:
+    """Raises ConfigurationError where Optuna is absent."""
+    if not installed():
+        raise ConfigurationError(f"{wanted_by} needs Optuna, which is not installed: pip install 'dspex[optimize]'")
+
+
+def draws(
+    parameters: Mapping[str, Parameter],
+    observed: Sequence[Observed],
+    define: Callable[[Suggest], T],
+    how: Sampling,
+) -> list[T]:
+    """What `define` makes of `how.count` draws, one after the other; it asks for those parameters that are active.
+
+    A draw counts as a poor one for those that follow, so that they differ. The same arguments give the same draws.
+    Raises ConfigurationError where Optuna is absent.
+    """
+    require_optuna("a tree-structured Parzen estimator")
+    import optuna  # noqa: PLC0415 - heavy, and of an extra
+
+    known = {name: _distribution(parameter) for name, parameter in parameters.items()}
+    with _quiet():
+        sampler = optuna.samplers.TPESampler(
+            seed=how.seed % 2**32,
+            multivariate=how.joint,
+            group=how.joint,
+            constant_liar=True,
+            n_startup_trials=how.startup,
+        )
+        study = optuna.create_study(direction="maximize", sampler=sampler)
+        for item in observed:
+            active = {name: known[name] for name in item.values}
+            study.add_trial(optuna.trial.create_trial(params=dict(item.values), distributions=active, value=item.score))
+        found: list[T] = []
+        for _ in range(how.count):
+            trial = study.ask()
+            found.append(define(partial(_suggested, trial)))
+        return found
+
+
+def _distribution(parameter: Parameter) -> BaseDistribution:
+    from optuna.distributions import (  # noqa: PLC0415 - heavy, and of an extra
+        CategoricalDistribution,
+        FloatDistribution,
+        IntDistribution,
+    )
+
+    if isinstance(parameter, Category):
+        return CategoricalDistribution(parameter.values)
+    if isinstance(parameter, Real):
+        return FloatDistribution(parameter.low, parameter.high, log=parameter.log)
+    return IntDistribution(parameter.low, parameter.high, log=parameter.log, step=parameter.step)
+
+
+def _suggested(trial: Trial, name: str, parameter: Parameter) -> Value:
+    if isinstance(parameter, Category):
+        return str(trial.suggest_categorical(name, parameter.values))
+    if isinstance(parameter, Real):
+        return shortened(parameter, trial.suggest_float(name, parameter.low, parameter.high, log=parameter.log))
+    return trial.suggest_int(name, parameter.low, parameter.high, log=parameter.log, step=parameter.step)
+
+
+@contextmanager
+def _quiet() -> Generator[None]:
+    """Optuna tells of each study, and warns that groups may change: neither is for whoever searches a program."""
+    from optuna.exceptions import ExperimentalWarning  # noqa: PLC0415 - heavy, and of an extra
+
+    logger = logging.getLogger("optuna")
+    before = logger.level
+    logger.setLevel(logging.WARNING)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ExperimentalWarning)
+            yield
+    finally:
+        logger.setLevel(before)

@@ -1,0 +1,86 @@
+"""Moves in the whole space by Optuna's tree-structured Parzen estimator, fed with what the ledger has."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from random import Random
+
+from dspex.kernel.ports import JSON
+from dspex.kernel.space import Configuration
+from dspex.optimization.parameters import Encoding, encoding_of
+from dspex.optimization.parzen import Observed, Sampling, draws, require_optuna
+from dspex.optimization.ports import Candidate, Proposal, SearchView, Turn, VariableKind
+from dspex.optimization.schedules.comparing import believed
+from dspex.optimization.stages import transplanted
+
+MOST = 80
+"""Candidates that the estimator sees: the best and the newest. More of them cost time and hardly change a draw."""
+TRIES = 3
+"""Draws for each proposal that is wanted: some repeat a candidate or break a constraint."""
+
+
+@dataclass(frozen=True)
+class ParzenMoves:
+    """Every variable at once: numbers, categories and members of subsets as they are, and texts and demonstrations as
+    one of those that candidates have so far, so that the best ones are combined. It writes no text itself.
+
+    Every other draw takes each variable for itself, since interactions are rare, and every other all together. What it
+    is told of a candidate is its gain over the seed program on the examples that both have, shrunk the more the fewer
+    these are: a candidate that was lucky on eight examples is not taken for the best.
+    """
+
+    name: str = "tpe"
+    needs: frozenset[VariableKind] = frozenset({"float", "integer", "boolean", "choice", "text", "demos", "subset"})
+
+    def __post_init__(self) -> None:
+        require_optuna(f"the proposer {self.name!r}")
+
+    async def propose(self, turn: Turn) -> list[Proposal]:
+        search, space = turn.search, turn.search.problem.space
+        gains = believed(search, len(search.problem.val))
+        seen = _seen(search, gains)
+        encoding = encoding_of(space, [item.values for item in seen])
+        observed = [Observed(encoding.encoded(item.values), gains[item.id]) for item in seen]
+        with search.fitting:
+            drawn = _drawn(encoding, observed, TRIES * turn.count, turn.rng)
+        found: dict[str, Proposal] = {}
+        for values in drawn:
+            parent = turn.parent()
+            moved = _furnished(turn, values, parent)
+            proposal = Proposal(moved, self.name, (parent.id,), _said(parent.values, moved))
+            candidate = search.candidate(proposal)
+            if candidate is not None:
+                found.setdefault(candidate.id, proposal)
+        return list(found.values())[: turn.count]
+
+
+def _drawn(encoding: Encoding, observed: Sequence[Observed], count: int, rng: Random) -> list[dict[str, JSON]]:
+    """In turn with the parameters each for itself and together."""
+    found: list[list[dict[str, JSON]]] = []
+    for joint in (False, True):
+        how = Sampling((count + 1) // 2, rng.getrandbits(32), joint)
+        found.append(draws(encoding.parameters(), observed, encoding.configured, how))
+    return [item for pair in zip(*found, strict=True) for item in pair]
+
+
+def _seen(search: SearchView, gains: Mapping[str, float]) -> Sequence[Candidate]:
+    """Those with a score, oldest first, of many the best half and the newest."""
+    there = [item for item in search.ledger.candidates.values() if item.id in gains]
+    if len(there) > MOST:
+        best = sorted(there, key=lambda item: -gains[item.id])[: MOST // 2]
+        kept = {item.id for item in (*best, *there[-MOST // 2 :])}
+        there = [item for item in there if item.id in kept]
+    return there
+
+
+def _furnished(turn: Turn, values: Configuration, parent: Candidate) -> dict[str, JSON]:
+    """With texts and demonstrations of the parent in a branch for which none are known yet."""
+    problem = turn.search.problem
+    moved = transplanted(problem.program, values, parent.values)
+    return {path: moved[path] if value == problem.space[path].initial else value for path, value in values.items()}
+
+
+def _said(before: Configuration, after: Configuration) -> str:
+    changed = [path for path, value in after.items() if path not in before or before[path] != value]
+    return f"{', '.join(changed[:3])} as candidates that did well have it" if changed else "as its parent"
