@@ -48,6 +48,7 @@ class Run:
     report = _method(handle.Run.report)
     events = _method(handle.Run.events)
     failures = _method(handle.Run.failures)
+    quarantined = _method(handle.Run.quarantined)
     evaluations = _method(handle.Run.evaluations)
     pause = _method(handle.Run.pause)
     resume = _method(handle.Run.resume)

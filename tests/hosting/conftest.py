@@ -8,7 +8,7 @@ import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Unpack
 
 import pytest
 
@@ -16,7 +16,7 @@ from dspex.storage.opening import open_database
 from tests.hosting.durability import Bench, Prepared, Uninterrupted
 from tests.hosting.nursery import nursing
 from tests.hosting.oracle import serving
-from tests.hosting.project import KEY, prepared
+from tests.hosting.project import KEY, Changes, prepared
 
 _numbers = itertools.count()
 
@@ -35,7 +35,7 @@ def template(bench: Bench, tmp_path_factory: pytest.TempPathFactory) -> Prepared
     return made(bench, str(tmp_path_factory.mktemp("template") / "dspex.db"))
 
 
-def made(bench: Bench, store: str, base_url: str = "", **changes: Any) -> Prepared:
+def made(bench: Bench, store: str, base_url: str = "", **changes: Unpack[Changes]) -> Prepared:
     """A queued run in `store`, which is made where there is none."""
 
     async def make() -> str:

@@ -51,6 +51,15 @@ def _leave(gold: Example) -> None:
     os._exit(int(gold.get("status", 3)))
 
 
+def _gone(gold: Example) -> None:
+    """As a process that ended in order, which it has not."""
+    os._exit(0)
+
+
+def _exit(gold: Example) -> None:
+    sys.exit(5)
+
+
 def _hang(gold: Example) -> None:
     while True:
         pass
@@ -101,6 +110,7 @@ def _beget(gold: Example) -> None:
 
 
 _ACTS: dict[str, Callable[[Example], None]] = {
-    "nothing": _nothing, "segfault": _segfault, "leave": _leave, "hang": _hang, "hold": _hold, "eat": _eat,
-    "scribble": _scribble, "close": _close, "kill": _kill, "killed once": _killed_once, "beget": _beget,
+    "nothing": _nothing, "segfault": _segfault, "leave": _leave, "gone": _gone, "exit": _exit, "hang": _hang,
+    "hold": _hold, "eat": _eat, "scribble": _scribble, "close": _close, "kill": _kill, "killed once": _killed_once,
+    "beget": _beget,
 }  # fmt: skip

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, TypedDict, Unpack
 
 from dspex.clients.budget import Budget
 from dspex.configuration.runtimes import RuntimeSettings, runtime
+from dspex.evaluation.dataset import Dataset
 from dspex.hosting.building import Wanted
 from dspex.hosting.handle import Run
 from dspex.hosting.hosts import prepare_run
+from dspex.hosting.isolation import Isolation
+from dspex.kernel.ports import Metric
 from dspex.kernel.signature import Example
+from dspex.kernel.state import State
 from dspex.kernel.variables import Demos, Text
 from dspex.optimization.ports import SearchOptions
 from dspex.storage import programs
@@ -21,39 +26,54 @@ KEY = "ORACLE_KEY"
 REFERENCE = "colours@production"
 
 
-def same_label(gold: Example, prediction: Any) -> float:
+def same_label(example: Example, state: State) -> float:
     """1.0 for the right label."""
-    return float(gold.values["label"] == prediction["label"])
+    return float(example.values["label"] == state["label"])
 
 
-def wanted(
-    base_url: str,
-    *,
-    calls: int = 130,
-    concurrency: int = 8,
-    seed: int = 3,
-    retries: int = 3,
-    more: RuntimeSettings | None = None,
-) -> Wanted:
-    """The search, on a model server at `base_url`; `more` are settings of its runtime."""
+class Changes(TypedDict, total=False):
+    """What a test has otherwise than the search that most share."""
+
+    calls: int
+    concurrency: int
+    seed: int
+    retries: int
+    metric: Metric
+    isolation: Isolation | None
+    more: RuntimeSettings
+    """Settings of its runtime."""
+    acts: Mapping[int, str]
+    """What the metric is to do on examples of val, by their number: see `tests.hosting.hazards`."""
+
+
+def wanted(base_url: str, **changes: Unpack[Changes]) -> Wanted:
+    """The search, on a model server at `base_url`."""
+    acts = changes.get("acts", {})
+    val = Dataset.of(
+        {**item.values, **({"act": acts[number]} if number in acts else {})}
+        for number, item in enumerate(rows(20, 1000))
+    )
     settings: RuntimeSettings = {
-        "cache": "none", "retries": retries, "providers": {"oracle": {"base_url": base_url, "key_env": KEY}},
+        "cache": "none", "retries": changes.get("retries", 3),
+        "providers": {"oracle": {"base_url": base_url, "key_env": KEY}},
     }  # fmt: skip
-    settings.update(more or {})
+    settings.update(changes.get("more", {}))
     ready = runtime("oracle/colours", file="none", **settings)
     return Wanted(
         program=program(instructions=Text(), demos=Demos(2)),
-        splits={"train": rows(12), "val": rows(20, 1000), "confirm": rows(16, 2000)},
-        metric=same_label,
+        splits={"train": rows(12), "val": val, "confirm": rows(16, 2000)},
+        metric=changes.get("metric", same_label),
         runtime=ready,
         strategy="auto",
-        budget=Budget(calls=calls),
-        seed=seed,
-        options=SearchOptions(concurrency=concurrency, headroom=False),  # its draws look like calls paid twice
+        budget=Budget(calls=changes.get("calls", 130)),
+        seed=changes.get("seed", 3),
+        # Without headroom: its draws look like calls paid twice.
+        options=SearchOptions(concurrency=changes.get("concurrency", 8), headroom=False),
+        isolation=changes.get("isolation"),
     )
 
 
-async def prepared(database: Database, store: str, base_url: str, **changes: Any) -> Run:
+async def prepared(database: Database, store: str, base_url: str, **changes: Unpack[Changes]) -> Run:
     """A queued run of a stored program whose label the result may take over."""
     given = wanted(base_url, **changes)
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Unpack
 
+from dspex.configuration.runtimes import RuntimeSettings
 from tests.hosting.conftest import made
 from tests.hosting.durability import Bench, Prepared, check_integrity
 from tests.servers.chat import Arrival, serving
@@ -26,7 +27,7 @@ def crowded(arrivals: list[Arrival], seconds: float) -> int:
     return most
 
 
-def together(bench: Bench, store: str, base_url: str, **more: Any) -> list[Prepared]:
+def together(bench: Bench, store: str, base_url: str, **more: Unpack[RuntimeSettings]) -> list[Prepared]:
     """Eight runs, all of one key, each carried to its rest in a process of its own."""
     given = [made(bench, store, base_url=base_url, seed=seed, calls=90, more=more) for seed in range(RUNS)]
     given = [replace(item, tag=given[0].tag) for item in given]  # the tag is in the key: it is one key

@@ -82,7 +82,7 @@ def show(run: RunId, store: Store = None, json: Json = False) -> None:
     with attached(run, store) as found:
         status = found.status()
         if json:
-            emit(facts(status, found.result()))
+            emit({**facts(status, found.result()), "quarantined": [asdict(item) for item in found.quarantined()]})
         else:
             tell(status, found)
 
@@ -102,6 +102,8 @@ def tell(status: RunStatus, run: Run) -> None:
         say(line)
     for item in run.failures(3):
         say(f"  failed     round {item.round}, {item.example}: {item.error}")
+    for killer in run.quarantined():
+        say(f"  quarantine example {killer.example}, candidate {killer.candidate}: {killer.reason}")
     if status.state in ("completed", "stopped") and run.result() is not None:
         say(marked(run.report()).rstrip())
     for line in _next(status):

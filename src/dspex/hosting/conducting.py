@@ -20,6 +20,7 @@ from dspex.clients.stack import ModelStack
 from dspex.errors import ConfigurationError, DspexError, OutageError
 from dspex.hosting.building import Built, Live, build, changed, executor_of
 from dspex.hosting.control import Control
+from dspex.hosting.flight import flight_of, noting
 from dspex.hosting.liveness import LEASE_SECONDS, Owner, RunLock, alive, lock_of
 from dspex.hosting.promotion import conclude
 from dspex.hosting.remembering import JournalOverMemory
@@ -29,6 +30,7 @@ from dspex.optimization.interruption import Interrupted, Interruption, Wish
 from dspex.optimization.ports import Executor
 from dspex.optimization.result import OptimizationResult
 from dspex.optimization.runner import Runner, Session
+from dspex.optimization.tasks import TaskExecutor
 from dspex.storage import runs
 from dspex.storage.calls import DatabaseCallStore, bought_by, spent_by
 from dspex.storage.database import Database, StorageError
@@ -133,6 +135,7 @@ class _Conductor:
         self._budget = Budget.model_validate(seat.run.budget)
         self._runner: Runner | None = None
         self._task: asyncio.Future[OptimizationResult] | None = None
+        self._executor: Executor = TaskExecutor()
         self._lost: StorageError | None = None
         self._notes: set[asyncio.Task[None]] = set()
 
@@ -146,16 +149,16 @@ class _Conductor:
                     "evaluations could not be compared with new ones; restore the code, or fork the run"
                 )
             built = await build(self.database, spec, self._budget, live)
-            executor = await executor_of(spec, built)
+            self._executor = await executor_of(spec, built)
         except ConfigurationError as error:
             await self._move("failed", str(error))
             raise
         control = Control(self.store, self.id, self.seat.epoch, on_command=self._command, on_lost=self._on_lost)
         control.start()
         try:
-            return await self._search(built, executor)
+            return await self._search(built)
         finally:
-            await executor.aclose()
+            await self._executor.aclose()
             await control.close()
             if live is None or live.runtime is None:
                 await built.runtime.lm.aclose()
@@ -176,8 +179,10 @@ class _Conductor:
 
         await self.database.write(work, self.guard)
 
-    async def _search(self, built: Built, executor: Executor) -> OptimizationResult:
+    async def _search(self, built: Built) -> OptimizationResult:
         ledger = await DurableLedger.load(self.database, self.id, self.guard)
+        if self._spec.isolation is None:
+            self._executor = await noting(flight_of(self.database.location, self.id), ledger, self._executor)
         calls = DatabaseCallStore(self.database, self.id, self.seat.epoch, self.guard, booked=ledger.booked_calls())
         runtime, sharing = built.runtime, SharedLimits(StoredRates(self.database))
         if isinstance(runtime.lm, ModelStack):
@@ -190,7 +195,7 @@ class _Conductor:
         if (carried := self._spec.carried) is not None:
             spent = spent + Usage(**carried.model_dump())
         before = self.seat.run.progress.get("seconds", 0.0)
-        session = Session(self._saw, self._interruption, spent, before, executor)
+        session = Session(self._saw, self._interruption, spent, before, self._executor)
         self._runner = Runner(built.problem, runtime, built.strategy, ledger, built.options, session)
         self._task = asyncio.ensure_future(self._runner.run())
         try:

@@ -23,11 +23,11 @@ from dspex.hosting.references import OnlyInMemoryError
 from dspex.hosting.specification import RunSpec
 from dspex.kernel.ports import JSON
 from dspex.kernel.program import Program
-from dspex.optimization.ports import Evaluation
+from dspex.optimization.ports import QUARANTINED, Death, Evaluation
 from dspex.storage import runs
 from dspex.storage.calls import spent_by
 from dspex.storage.database import Database
-from dspex.storage.ledgers import rows_of
+from dspex.storage.ledgers import deaths_of, rows_of
 from dspex.storage.runs import RESTING, CommandKind, RunRow, RunState
 from dspex.storage.statements import unpacked
 from dspex.storage.tables import candidates, events, failures
@@ -159,6 +159,10 @@ class Run:
             RunFailure(row.candidate, row.example, row.round, str(unpacked(row.data)[0][2]), row.created)
             for row in rows
         ]
+
+    async def quarantined(self) -> list[Death]:
+        """Pairs that killed the process they were evaluated in, twice: they are not evaluated any more."""
+        return await self.database.read(partial(deaths_of, run=self.id, kills=QUARANTINED))
 
     async def evaluations(self) -> list[Evaluation]:
         """Every scored row so far, whether its round is finished or not."""

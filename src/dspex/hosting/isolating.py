@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from time import perf_counter
 
 from dspex.adapters import ADAPTERS
@@ -89,8 +89,12 @@ class WorkerExecutor:
         keep = False
         try:
             found = await worker.assess(assignment, self._isolation.timeout, bought)
-            keep = found.error_kind != "memory"  # a heap at its limit is no place for the next one
-            return found
+            if found.error_kind != "memory":
+                keep = True
+                return found
+            # A heap at its limit is no place for the next one.
+            limit = self._isolation.memory_mb
+            return found if limit is None else replace(found, error=f"memory: it took more than {limit} MB")
         finally:
             if keep and worker.usable:
                 self._idle.append(worker)

@@ -8,13 +8,13 @@ import sys
 import threading
 from pathlib import Path
 
-from dspex.hosting.liveness import folder_of
+from dspex.hosting.liveness import local_folder
 from dspex.storage.database import Database
 
 
 def log_of(database: Database, run: str) -> Path:
     """The file that a run's processes write to."""
-    return (folder_of(database.location) or Path(".dspex") / "runs") / f"{run}.log"
+    return local_folder(database.location) / f"{run}.log"
 
 
 def launch(store: str, run: str, database: Database) -> int:

@@ -120,6 +120,11 @@ def folder_of(location: Location) -> Path | None:
     return path.with_name(path.name + ".runs")
 
 
+def local_folder(location: Location) -> Path:
+    """Where what belongs to runs on this machine is kept: beside an embedded store, else in the working directory."""
+    return folder_of(location) or Path(".dspex") / "runs"
+
+
 def lock_of(location: Location, run: str) -> RunLock | None:
     """The lock of a run on one machine; None for a server, where the lease counts."""
     folder = folder_of(location)

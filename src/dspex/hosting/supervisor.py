@@ -18,9 +18,12 @@ from functools import partial
 from sqlalchemy import Connection
 
 from dspex.hosting.carrier import RESTS, TAKEN
+from dspex.hosting.flight import flight_of, saw_end
 from dspex.hosting.liveness import RunLock, folder_of, lock_of
+from dspex.optimization.ports import QUARANTINED
 from dspex.storage import runs
 from dspex.storage.database import Database
+from dspex.storage.ledgers import deaths_of
 from dspex.storage.opening import open_database
 from dspex.storage.runs import RESTING, RunState
 
@@ -58,7 +61,7 @@ class Supervisor:
     async def watch(self) -> int:
         """Until the run rests or is given up; returns an exit status."""
         deaths: list[float] = []
-        counted = False
+        counted, known = False, 0
         while True:
             await self._adopted()
             state = await self._state()
@@ -70,18 +73,24 @@ class Supervisor:
             counted = False
             process = self.start()
             status = await asyncio.to_thread(process.wait)
-            if status == RESTS and await self._state() != "queued":  # it may have been resumed meanwhile
-                return 0
-            if status == RESTS:
+            # Code of an evaluation may leave with any status: one that was in the air says that this was no end.
+            fell = saw_end(flight_of(self.database.location, self.run), process.pid, status)
+            if status == RESTS and not fell:
+                if await self._state() != "queued":  # it may have been resumed meanwhile
+                    return 0
                 continue
-            if status == TAKEN:
+            if status == TAKEN and not fell:
                 await asyncio.sleep(self.policy.base)
                 continue
+            if (quarantined := await self._quarantined()) > known:
+                known = quarantined
+                deaths.clear()  # the deaths before this one had an end: what caused them is let be
             deaths.append(time.monotonic())
             seconds = self.policy.wait(deaths, time.monotonic())
             died = f"its process died {_how(status)}"
             if seconds is None:
-                reason = f"{died}, {len(deaths)} times; see its log"
+                advice = "; isolation='process' lets what kills its process die alone" if fell else ""
+                reason = f"{died}, {len(deaths)} times; see its log{advice}"
                 await self.database.write(partial(_crashed, run=self.run, reason=reason))
                 return 1
             await self.database.write(partial(runs.restarted, id=self.run, reason=died))
@@ -90,6 +99,9 @@ class Supervisor:
 
     async def _state(self) -> RunState:
         return (await self.database.read(lambda c: runs.find(c, self.run))).state
+
+    async def _quarantined(self) -> int:
+        return len(await self.database.read(partial(deaths_of, run=self.run, kills=QUARANTINED)))
 
     async def _adopted(self) -> None:
         """Wait while a process that an earlier supervisor started still carries the run."""

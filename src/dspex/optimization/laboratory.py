@@ -21,13 +21,26 @@ from dspex.evaluation.assessment import Assessment
 from dspex.evaluation.scoring import as_metric
 from dspex.kernel.ports import NO_USAGE, Message, Request, Runtime, Usage
 from dspex.optimization.interruption import Interruption
-from dspex.optimization.ports import Assignment, Evaluation, Executor, Ledger, Pair, SearchOptions, Trace
+from dspex.optimization.ports import (
+    DEADLY,
+    QUARANTINED,
+    Assignment,
+    Death,
+    Evaluation,
+    Executor,
+    Ledger,
+    Pair,
+    SearchOptions,
+    Trace,
+)
 from dspex.optimization.problem import Problem
 from dspex.optimization.tasks import TaskExecutor
 
 _ALL = 4
 """Where so many evaluations are all that is asked, and all fail, it is an outage."""
 _PASSING = frozenset({"rate_limit", "timeout", "connection", "server"})
+_AGAIN = _PASSING | DEADLY
+"""Kinds of a failure that may not come again."""
 _FATAL = {
     "authentication": AuthenticationError,
     "configuration": ConfigurationError,
@@ -40,7 +53,8 @@ _FATAL = {
 class Laboratory:
     """`Lab` on a runtime whose model calls are budgeted. One at a time of its two verbs may run for a round.
 
-    A pair that infrastructure fails is tried again at the end of its batch, then left unevaluated. Where every call
+    A pair that infrastructure fails is tried again at the end of its batch, then left unevaluated; one that takes its
+    place of evaluation down, so too, and is quarantined after the second time. Where every call
     fails, and more than `outage` in a row, it raises OutageError; where the fault is the key, the metric or the data,
     it raises that; all that was found until then is in the ledger.
     """
@@ -111,16 +125,18 @@ class Laboratory:
             await self.ledger.flush()  # a row may still be on its way to the disk while the next pair is evaluated
 
     async def _perform(self, pairs: Sequence[Pair]) -> None:
-        todo = [pair for pair in dict.fromkeys(pairs) if not self.ledger.holds(pair)]
+        todo = [pair for pair in dict.fromkeys(pairs) if not (self.ledger.holds(pair) or self.ledger.quarantined(pair))]
         asked = len(todo)
         for attempt in range(self.options.attempts):
             self._again = attempt > 0
             failed = await self._pass(todo)
-            todo = [pair for pair, kind in failed.items() if kind in _PASSING]
+            todo = [pair for pair, kind in failed.items() if kind in _AGAIN and not self.ledger.quarantined(pair)]
             if not todo:
-                return
-        if len(todo) == asked >= _ALL and self.failure is not None:
+                break
+        if len(todo) == asked >= _ALL and isinstance(self.failure, OutageError):
             raise self.failure
+        if self.round == 0 and pairs and all(self.ledger.quarantined(pair) for pair in pairs):
+            raise self._killer(pairs[0])
 
     async def _pass(self, todo: Sequence[Pair]) -> dict[Pair, str]:
         """The pairs that have no score after this, with what failed them."""
@@ -148,6 +164,8 @@ class Laboratory:
             await self.ledger.record(_row(pair, self.round, assessment))
             if assessment.score is None:
                 failed[pair] = assessment.error_kind or "exception"
+                if assessment.error_kind in DEADLY:
+                    await self._blame(pair, assessment)
                 self._judge_failure(assessment)
             else:
                 self._in_a_row = 0
@@ -165,10 +183,24 @@ class Laboratory:
             # What a proposer made cannot be run, though its values are valid: it is out, and nothing was paid.
             return Assessment(example, sample, None, None, None, str(error), "configuration", NO_USAGE, 0.0, ())
 
+    async def _blame(self, pair: Pair, assessment: Assessment) -> None:
+        """It was alone in its place, so that the death is its own: one more try, and then it is quarantined."""
+        candidate, example, _ = pair
+        kills = 1 if self.ledger.deaths.get((candidate, example)) is None else QUARANTINED
+        await self.ledger.blame(Death(candidate, example, kills, assessment.error or ""))
+
+    def _killer(self, pair: Pair) -> ConfigurationError:
+        death = self.ledger.deaths.get(pair[:2])
+        return ConfigurationError(
+            "the program as it is, or the metric, kills its process on every example it was asked"
+            f"{'' if death is None else f': {death.reason}'}; mend it, then fork the run"
+        )
+
     def _judge_failure(self, assessment: Assessment) -> None:
         """Raise where going on makes no sense."""
         kind, text = assessment.error_kind or "", assessment.error or ""
-        self.failure = OutageError(text) if kind in _PASSING else _FATAL.get(kind, RequestError)(text)
+        named = ConfigurationError if kind in DEADLY else _FATAL.get(kind, RequestError)
+        self.failure = OutageError(text) if kind in _PASSING else named(text)
         error: Exception | None = None
         if kind == "budget":
             error = BudgetExceededError(text)

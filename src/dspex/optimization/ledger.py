@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from types import MappingProxyType
 
 from dspex.kernel.ports import NO_USAGE, Event, Usage
-from dspex.optimization.ports import Candidate, Evaluation, Pair, Round
+from dspex.optimization.ports import DEADLY, QUARANTINED, Candidate, Death, Evaluation, Pair, Round
 
 _NOTHING: Mapping[tuple[str, int], float] = MappingProxyType({})
 
@@ -22,6 +22,11 @@ class MemoryLedger:
         self._unfolded: dict[int, list[Pair]] = {}
         self._scores: dict[str, dict[tuple[str, int], float]] = {}
         self._failures: dict[Pair, list[Evaluation]] = {}
+        self._deaths: dict[tuple[str, str], Death] = {}
+        self._dying: dict[int, set[tuple[str, str]]] = {}
+        """Deaths of rounds that are not folded yet: what is decided on must not depend on who was evaluated first."""
+        self._lost: dict[str, set[str]] = {}
+        """Examples, and the candidates whose evaluation on it is quarantined."""
         self._usage = NO_USAGE
         self._settled = NO_USAGE
         self._unsettled: dict[int, Usage] = {}
@@ -59,7 +64,20 @@ class MemoryLedger:
         return pair in self._rows
 
     def failures(self, pair: Pair) -> int:
-        return sum(row.error_kind != "budget" for row in self._failures.get(pair, ()))
+        counted = sum(row.error_kind != "budget" for row in self._failures.get(pair, ()))
+        return counted or int(self.quarantined(pair))
+
+    @property
+    def deaths(self) -> Mapping[tuple[str, str], Death]:
+        return MappingProxyType(self._deaths)
+
+    def quarantined(self, pair: Pair) -> bool:
+        if not self._deaths:
+            return False
+        death = self._deaths.get(pair[:2])
+        if death is not None and death.kills >= QUARANTINED:
+            return True
+        return len(self._lost.get(pair[1], ())) >= QUARANTINED
 
     async def read(self, pair: Pair) -> Evaluation | None:
         return self._rows.get(pair)
@@ -81,9 +99,21 @@ class MemoryLedger:
         self._evaluated += 1
         if evaluation.score is None:
             self._failures.setdefault(pair, []).append(evaluation)
+            if evaluation.error_kind in DEADLY:
+                self._dying.setdefault(evaluation.round, set()).add(pair[:2])
         elif pair not in self._rows:
             self._rows[pair] = evaluation
             self._unfolded.setdefault(evaluation.round, []).append(pair)
+
+    async def blame(self, death: Death) -> None:
+        self._deaths[death.candidate, death.example] = death
+
+    def inherit(self) -> None:
+        """Count deaths that no row of this ledger tells of: those of the run that this one was forked from."""
+        told = {pair[:2] for pair in self._failures}
+        for key, death in self._deaths.items():
+            if key not in told and death.kills >= QUARANTINED:
+                self._lost.setdefault(key[1], set()).add(key[0])
 
     async def flush(self) -> None:
         """Memory is as durable as this gets."""
@@ -99,6 +129,10 @@ class MemoryLedger:
             if row.score is not None:
                 self._scores.setdefault(candidate, {})[example, sample] = row.score
         self._settled = self._settled + self._unsettled.pop(number, NO_USAGE) + self._rounds[number].usage
+        for key in self._dying.pop(number, ()):
+            death = self._deaths.get(key)
+            if death is not None and death.kills >= QUARANTINED:
+                self._lost.setdefault(key[1], set()).add(key[0])
         self._folded += 1
 
     async def log(self, event: Event) -> None:

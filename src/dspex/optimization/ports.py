@@ -104,6 +104,22 @@ class Round:
     """The calls that deciding it took, by their identity in the call store."""
 
 
+@dataclass(frozen=True, slots=True)
+class Death:
+    """A row: what evaluating an example with a candidate did to the process it ran in."""
+
+    candidate: str
+    example: str
+    kills: int
+    """How often it certainly was the cause; 0: it was there when a process died. From QUARANTINED on it is let be."""
+    reason: str
+    """Of the last time."""
+
+
+QUARANTINED = 2
+"""Kills after which a candidate is not evaluated on an example again; and candidates so lost after which none is."""
+
+
 class Ledger(Protocol):
     """The rows of one run.
 
@@ -137,7 +153,18 @@ class Ledger(Protocol):
         ...
 
     def failures(self, pair: Pair) -> int:
-        """How often infrastructure failed the pair."""
+        """How often infrastructure failed the pair; once at least where it is quarantined."""
+        ...
+
+    @property
+    def deaths(self) -> Mapping[tuple[str, str], Death]:
+        """By (candidate, example); those that are quarantined among them."""
+        ...
+
+    def quarantined(self, pair: Pair) -> bool:
+        """Whether the pair must not be evaluated: it has killed QUARANTINED times, or its example was, by the last
+        fold, lost to as many candidates.
+        """
         ...
 
     @property
@@ -168,6 +195,10 @@ class Ledger(Protocol):
 
     async def record(self, evaluation: Evaluation) -> None:
         """Take one evaluation over. A pair that has a score keeps it; a row without a score counts as a failure."""
+        ...
+
+    async def blame(self, death: Death) -> None:
+        """Keep what a pair did, in place of what was kept of it before. It is durable when this returns."""
         ...
 
     async def flush(self) -> None:

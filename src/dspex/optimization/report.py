@@ -12,6 +12,7 @@ from dspex.kernel.difference import Change
 from dspex.kernel.ports import JSON, Usage
 
 if TYPE_CHECKING:
+    from dspex.optimization.ports import Death
     from dspex.optimization.result import OptimizationResult
 
 SHOWN = 12
@@ -74,7 +75,9 @@ def _lines(result: OptimizationResult) -> Iterator[str]:
         f"{result.seconds:.1f} s: {_cost(result.usage)} (of these to write proposals: {_cost(result.proposing)})"
     )
     if result.unevaluated:
-        yield f"  {result.unevaluated} pairs could not be evaluated (infrastructure failed); they count for nothing"
+        why = "infrastructure failed, or quarantined" if result.quarantined else "infrastructure failed"
+        yield f"  {result.unevaluated} pairs could not be evaluated ({why}); they count for nothing"
+    yield from _killers(result)
     if result.usage.retries:
         yield f"  {result.usage.retries} calls were sent again after a failure"
     for note in result.notes:
@@ -89,6 +92,20 @@ def _lines(result: OptimizationResult) -> Iterator[str]:
         yield f"  {row.gain:>+7.3f} {row.score:>6.3f} {row.n:>4}  {row.operator:<12} {row.hypothesis}"
     if len(result.tried) > SHOWN:
         yield f"  and {len(result.tried) - SHOWN} more"
+
+
+def _killers(result: OptimizationResult) -> Iterator[str]:
+    if not result.quarantined:
+        return
+    by_example: dict[str, list[Death]] = {}
+    for item in result.quarantined:
+        by_example.setdefault(item.example, []).append(item)
+    yield (
+        f"  {len(result.quarantined)} pairs are quarantined, of {len(by_example)} examples: "
+        "evaluating them killed their process twice"
+    )
+    for example, deaths in list(by_example.items())[:SHOWN]:
+        yield f"    example {example}, {len(deaths)} candidates: {deaths[-1].reason}"
 
 
 def _cost(usage: Usage) -> str:

@@ -12,7 +12,7 @@ from dspex.kernel.ports import JSON, Usage
 from dspex.kernel.program import Program
 from dspex.optimization.confirmation import Verdict
 from dspex.optimization.fronts import Front, Point
-from dspex.optimization.ports import Ledger, SearchView
+from dspex.optimization.ports import QUARANTINED, Death, Ledger, SearchView
 from dspex.optimization.report import reported
 
 
@@ -96,6 +96,12 @@ class OptimizationResult:
         """A program of the front by preference, as in `pick(score=3, cost=1)`; without weights that of the knee."""
         return self.front.pick(**weights)
 
+    @property
+    def quarantined(self) -> tuple[Death, ...]:
+        """What killed the process it was evaluated in, twice, and was not tried again; by example."""
+        found = [item for item in self.ledger.deaths.values() if item.kills >= QUARANTINED]
+        return tuple(sorted(found, key=lambda item: (item.example, item.candidate)))
+
     def report(self) -> str:
         """All of it as text for a terminal."""
         return reported(self)
@@ -118,6 +124,7 @@ class OptimizationResult:
             "rounds": self.rounds,
             "evaluations": self.evaluations,
             "unevaluated": self.unevaluated,
+            "quarantined": [asdict(item) for item in self.quarantined],
             "tried": [asdict(item) for item in self.tried],
             "notes": list(self.notes),
             "objectives": list(self.front.objectives),

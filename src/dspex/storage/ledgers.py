@@ -12,10 +12,10 @@ from sqlalchemy import Connection, bindparam, select
 
 from dspex.kernel.ports import JSON, Event, Usage
 from dspex.optimization.ledger import MemoryLedger
-from dspex.optimization.ports import Candidate, Evaluation, Pair, Round, Trace
+from dspex.optimization.ports import Candidate, Death, Evaluation, Pair, Round, Trace
 from dspex.storage.database import Database, Guard
 from dspex.storage.statements import Prepared, insert_new, packed, unpacked
-from dspex.storage.tables import candidates, evaluations, events, failures, rounds
+from dspex.storage.tables import candidates, evaluations, events, failures, quarantine, rounds
 
 
 class DurableLedger:
@@ -36,8 +36,11 @@ class DurableLedger:
     async def load(cls, database: Database, run: str, guard: Guard | None = None) -> DurableLedger:
         """The ledger as its rows tell it, empty for a new run."""
         ledger = cls(database, run, guard)
-        found = await database.read(lambda connection: rows_of(connection, run))
+        deaths, found = await database.read(lambda c: (deaths_of(c, run), rows_of(c, run)))
+        for death in deaths:
+            await ledger._memory.blame(death)
         await ledger._replay(*found)
+        ledger._memory.inherit()
         return ledger
 
     def booked_calls(self) -> set[str]:
@@ -80,6 +83,13 @@ class DurableLedger:
     def failures(self, pair: Pair) -> int:
         return self._memory.failures(pair)
 
+    @property
+    def deaths(self) -> Mapping[tuple[str, str], Death]:
+        return self._memory.deaths
+
+    def quarantined(self, pair: Pair) -> bool:
+        return self._memory.quarantined(pair)
+
     async def read(self, pair: Pair) -> Evaluation | None:
         return await self._memory.read(pair)
 
@@ -109,6 +119,16 @@ class DurableLedger:
         else:
             self._write(_ADD_EVALUATION, row)
         await self._memory.record(evaluation)
+
+    async def blame(self, death: Death) -> None:
+        def work(connection: Connection) -> None:
+            mine = (quarantine.c.run == self._run, quarantine.c.candidate == death.candidate)
+            connection.execute(quarantine.delete().where(*mine, quarantine.c.example == death.example))
+            row = {"candidate": death.candidate, "example": death.example, "kills": death.kills}
+            connection.execute(quarantine.insert().values(run=self._run, reason=death.reason, **row))
+
+        await self._database.write(work, self._guard)
+        await self._memory.blame(death)
 
     async def flush(self) -> None:
         while self._under_way:
@@ -170,6 +190,14 @@ _FOLD = Prepared(
     .where(rounds.c.run == bindparam("of"), rounds.c.number == bindparam("round"))
     .values(folded=bindparam("at"))
 )
+
+
+def deaths_of(connection: Connection, run: str, kills: int = 0) -> list[Death]:
+    """What evaluations of a run did to their processes, those that killed at least so often."""
+    query = select(quarantine).where(quarantine.c.run == run, quarantine.c.kills >= kills)
+    order = (quarantine.c.example, quarantine.c.candidate)
+    rows = connection.execute(query.order_by(*order))
+    return [Death(row.candidate, row.example, row.kills, row.reason) for row in rows]
 
 
 def rows_of(connection: Connection, run: str) -> tuple[list[Round], set[int], list[Evaluation]]:
