@@ -10,6 +10,7 @@ from dspex.optimization.ports import Proposer, SearchOptions, Strategy
 from dspex.optimization.proposers.crossover import Crossover, Trimming
 from dspex.optimization.proposers.demonstrations import BootstrapDemonstrations
 from dspex.optimization.proposers.fixes import CheapFixes
+from dspex.optimization.proposers.grounded import Grounded
 from dspex.optimization.proposers.reflection import Reflection
 from dspex.optimization.proposers.sampling import LocalSteps, RandomDraws
 from dspex.optimization.proposers.tpe import ParzenMoves
@@ -49,11 +50,12 @@ STRATEGIES: Mapping[str, Recipe] = {
         headroom=True,
     ),
     "bootstrap": Recipe(lambda: (BootstrapDemonstrations(),)),
+    "mipro": Recipe(lambda: (BootstrapDemonstrations(), Grounded(), ParzenMoves())),
     "random": Recipe(lambda: (RandomDraws(),)),
     "reflection": Recipe(lambda: (Reflection(),)),
     "tpe": Recipe(lambda: (ParzenMoves(),)),
 }
-_PLANNED = ("beacon", "gepa", "mipro", "playbook", "simba")
+_PLANNED = ("beacon", "gepa", "playbook", "simba")
 
 
 def strategy_of(given: str | Strategy, options: SearchOptions, schedule: str | None = None) -> Strategy:
