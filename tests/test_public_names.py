@@ -27,7 +27,6 @@ def mirrored() -> dict[str, str]:
 def test_all_is_sorted_and_pinned() -> None:
     assert list(dspex.__all__) == [
         "AsyncRun",
-        "AsyncSearch",
         "Boolean",
         "Budget",
         "Choice",
@@ -51,7 +50,6 @@ def test_all_is_sorted_and_pinned() -> None:
         "Runtime",
         "Score",
         "ScriptedLM",
-        "Search",
         "SearchOptions",
         "Signature",
         "State",

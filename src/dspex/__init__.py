@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from dspex.configuration.files import save as save
     from dspex.configuration.runtimes import runtime as runtime
     from dspex.durable import Run as Run
-    from dspex.durable import Search as Search
     from dspex.durable import attach as attach
     from dspex.durable import current_performance as current_performance
     from dspex.durable import optimize as optimize
@@ -46,7 +45,6 @@ if TYPE_CHECKING:
     from dspex.evaluation.metrics import (
         Weighted as Weighted,
     )
-    from dspex.hosting.asking import AsyncSearch as AsyncSearch
     from dspex.hosting.handle import Run as AsyncRun
     from dspex.hosting.handle import RunStatus as RunStatus
     from dspex.hosting.hosts import attach as aattach
@@ -101,7 +99,6 @@ if TYPE_CHECKING:
 
 __all__ = [
     "AsyncRun",
-    "AsyncSearch",
     "Boolean",
     "Budget",
     "Choice",
@@ -125,7 +122,6 @@ __all__ = [
     "Runtime",
     "Score",
     "ScriptedLM",
-    "Search",
     "SearchOptions",
     "Signature",
     "State",
@@ -167,7 +163,6 @@ __all__ = [
 
 _PLACES = {
     "AsyncRun": "dspex.hosting.handle:Run",
-    "AsyncSearch": "dspex.hosting.asking:AsyncSearch",
     "Boolean": "dspex.kernel.variables:Boolean",
     "Budget": "dspex.clients.budget:Budget",
     "Choice": "dspex.kernel.variables:Choice",
@@ -191,7 +186,6 @@ _PLACES = {
     "Runtime": "dspex.kernel.ports:Runtime",
     "Score": "dspex.kernel.ports:Score",
     "ScriptedLM": "dspex.clients.scripted:ScriptedLM",
-    "Search": "dspex.durable:Search",
     "SearchOptions": "dspex.optimization.ports:SearchOptions",
     "Signature": "dspex.kernel.signature:Signature",
     "State": "dspex.kernel.state:State",

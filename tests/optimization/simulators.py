@@ -114,3 +114,46 @@ def program(step: Step | None = None, **options: object) -> Program:
 def splits(train: int = 40, val: int = 48, confirm: int = 48) -> tuple[Sequence[Example], ...]:
     """Disjoint train, val and confirm."""
     return rows(train), rows(val, 1000), rows(confirm, 2000)
+
+
+CLUE, RULE = "say the first letter", "trust the clue"
+"""What the instructions of the two steps of `relay` must say for the simulated model to do well."""
+
+
+class Clue(Signature):
+    """Say which clue the text holds."""
+
+    text: str = Input()
+    clue: str = Output()
+
+
+class Verdict(Signature):
+    """Name the colour."""
+
+    text: str = Input()
+    clue: str = Input()
+    label: Literal["red", "green", "blue"] = Output()
+
+
+def relay(**options: object) -> Program:
+    """Two steps, `clue` and `label`: the second needs the first."""
+    steps = (predict(Clue, name="clue", **options), predict(Verdict, name="label", **options))
+    return Program(name="relay", pipeline=steps)
+
+
+def relayed(request: Request) -> str:
+    """Even samples need CLUE in the first step's instructions, odd ones RULE in the second's; without, 30 of 100 even
+    ones come out right, and 50 of 100 odd ones as long as CLUE is not said. Asked for instructions, it finds half of
+    the time what the step's must say."""
+    text = request.messages[-1]["content"]
+    if is_proposal(request):
+        found = share(text, request.sample) < 0.5
+        step = "clue" if "answer with `clue`" in guidance(request) else "label"
+        said = (CLUE if step == "clue" else RULE) if found else f"try {share(text, request.sample):.3f}"
+        return f"<instructions>Do it: {said}.</instructions>"
+    case = text_in(request)
+    if "[[label]]" not in text:
+        return f"[[clue]]\n{'good' if CLUE in guidance(request) else 'poor'} clue\n\n[[end]]"
+    even = int(case.split()[1]) % 2 == 0
+    good, ruled = "good clue" in text, RULE in guidance(request)
+    return answered(case, good or share(case) < 0.3 if even else ruled or (share(case) < 0.5 and not good))

@@ -15,8 +15,8 @@ from dspex.modules.prediction import chain_of_thought, predict
 from dspex.optimization.ledger import MemoryLedger
 from dspex.optimization.ports import Pair, SearchOptions
 from dspex.optimization.strategies.headroom import CALLS, showable
+from tests.optimization.searching import rows_of, searched
 from tests.optimization.simulators import HINT, Colour, answered, hinted, program, share, splits, text_in
-from tests.optimization.test_runner import rows_of, searched
 
 
 def nearly_right(request: Request) -> str:

@@ -19,8 +19,8 @@ from dspex.optimization.objectives import Objectives
 from dspex.optimization.outcomes import Outcome, Outcomes
 from dspex.optimization.ports import SearchOptions
 from dspex.optimization.result import OptimizationResult
+from tests.optimization.searching import rows_of, searched
 from tests.optimization.simulators import answered, counted, program, share, text_in
-from tests.optimization.test_runner import rows_of, searched
 
 MODELS = {"openai/gpt-5": (0.95, 0.010), "openai/gpt-5-mini": (0.80, 0.002), "openai/gpt-5-nano": (0.45, 0.001)}
 """Score and dollars a call of each model."""

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -26,8 +24,7 @@ from dspex.errors import (
     VariableError,
 )
 from dspex.evaluation.judge import Judge
-from dspex.evaluation.metrics import ExactMatch
-from dspex.kernel.ports import Event, Metric, Request, Runtime, Score
+from dspex.kernel.ports import Event, Request, Score
 from dspex.kernel.program import Program
 from dspex.kernel.signature import Example, Input, Output, Signature
 from dspex.kernel.state import State
@@ -35,9 +32,8 @@ from dspex.kernel.variables import Choice, Demos, Float, Text
 from dspex.modules.flow import choose
 from dspex.modules.prediction import chain_of_thought, predict
 from dspex.optimization.ledger import MemoryLedger
-from dspex.optimization.ports import Evaluation, SearchOptions
-from dspex.optimization.result import OptimizationResult
-from dspex.optimization.runner import optimize
+from dspex.optimization.ports import SearchOptions
+from tests.optimization.searching import Dying, Interrupted, rows_of, searched, uneven
 from tests.optimization.simulators import (
     HINT,
     Colour,
@@ -48,33 +44,12 @@ from tests.optimization.simulators import (
     hinted,
     is_proposal,
     program,
-    runtime,
     share,
     splits,
     text_in,
 )
 
 Answer = Callable[[Request], str]
-
-
-def searched(given: Program, model: Any, calls: int = 1200, **more: Any) -> OptimizationResult:
-    """The result of a search over the usual splits."""
-    train, val, confirm = more.pop("splits", None) or splits()
-    metric: Metric = more.pop("metric", ExactMatch("label"))
-    ready = model if isinstance(model, Runtime) else runtime(model)
-    more.setdefault("budget", Budget(calls=calls))
-    return asyncio.run(optimize(given, train, val, metric, ready, confirm=confirm, **more))
-
-
-def rows_of(ledger: MemoryLedger) -> list[Any]:
-    """Everything in a ledger that does not depend on the clock."""
-    rows = [replace(item, seconds=0.0) for item in ledger.evaluations()]
-    return [
-        rows,
-        list(ledger.candidates.values()),
-        ledger.rounds,
-        {item: ledger.scores(item) for item in ledger.candidates},
-    ]
 
 
 def test_instructions_that_help_are_found_confirmed_and_shipped() -> None:
@@ -129,13 +104,6 @@ def test_the_budget_is_never_overspent(calls: int, concurrency: int, reask: bool
     assert result.usage.calls == len(seen) <= calls
 
 
-async def uneven(request: Request) -> str:
-    """The same answers as `hinted`, after a wait that differs from request to request."""
-    for _ in range(int(share(request.messages[-1]["content"]) * 20)):
-        await asyncio.sleep(0)
-    return hinted(request)
-
-
 @pytest.mark.parametrize("calls", [100, 300, 700])
 def test_concurrency_changes_nothing_but_the_time(calls: int) -> None:
     found: list[Any] = []
@@ -167,35 +135,6 @@ def test_the_same_seed_gives_the_same_and_another_seed_another_search() -> None:
         searched(program(instructions=Text(), demos=Demos(2)), hinted, 300, ledger=ledgers[-1], seed=seed)
     assert rows_of(ledgers[0]) == rows_of(ledgers[1])
     assert rows_of(ledgers[0]) != rows_of(ledgers[2])
-
-
-class Interrupted(BaseException):
-    """Plays the end of a process."""
-
-
-class Dying(MemoryLedger):
-    """A ledger whose process ends after so many writes; what was written stays."""
-
-    def __init__(self, writes: int) -> None:
-        super().__init__()
-        self.writes = writes
-
-    async def record(self, evaluation: Evaluation) -> None:
-        await super().record(evaluation)
-        self._tick()
-
-    async def commit(self, round: Any) -> None:
-        await super().commit(round)
-        self._tick()
-
-    async def fold(self, number: int) -> None:
-        await super().fold(number)
-        self._tick()
-
-    def _tick(self) -> None:
-        self.writes -= 1
-        if self.writes == 0:
-            raise Interrupted
 
 
 @pytest.mark.parametrize("writes", [1, 5, 9, 10, 11, 30, 60, 90, 120, 150, 180, 210, 240, 265])
@@ -450,7 +389,7 @@ def test_a_space_that_is_used_up_ends_the_search() -> None:
 @pytest.mark.parametrize(
     ("strategy", "error", "message"),
     [
-        ("gepa", ConfigurationError, "'gepa' is not built yet; there are auto, bootstrap, random, reflection"),
+        ("beacon", ConfigurationError, "'beacon' is not built yet; there are auto, bootstrap, gepa, mipro"),
         ("bootstap", UnknownNameError, "did you mean 'bootstrap'"),
         ("bootstrap", VariableError, "varies demos.*has only float, text"),
     ],

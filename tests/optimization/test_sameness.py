@@ -6,6 +6,7 @@ from dspex.kernel.ports import Request, Score
 from dspex.kernel.signature import Example
 from dspex.kernel.state import State
 from dspex.kernel.variables import Float, Text
+from tests.optimization.searching import searched
 from tests.optimization.simulators import (
     HINT,
     answered,
@@ -17,7 +18,6 @@ from tests.optimization.simulators import (
     share,
     text_in,
 )
-from tests.optimization.test_runner import searched
 
 
 def test_the_same_partial_score_for_all_ends_it_after_a_few_candidates() -> None:

@@ -46,6 +46,8 @@ from dspex.optimization.ports import SearchOptions
 from dspex.optimization.progress import ProgressLine
 from dspex.optimization.result import OptimizationResult
 from dspex.optimization.runner import DEFAULT_BUDGET
+from dspex.optimization.schedules.table import SCHEDULES
+from dspex.optimization.strategies.table import CLASSIC, STRATEGIES
 
 SHARES = (0.4, 0.35, 0.25)
 """Of one data file: what proposals learn from, what the race runs on, what confirms."""
@@ -95,14 +97,14 @@ def optimize(  # noqa: PLR0913 - the options of the command
         ),
     ] = None,
     strategy: Annotated[
-        str, typer.Option("--strategy", metavar="NAME", help="auto, bootstrap, random or reflection.")
+        str, typer.Option("--strategy", metavar="NAME", help=f"What is proposed: {', '.join(sorted(STRATEGIES))}.")
     ] = "auto",
     schedule: Annotated[
         str | None,
         typer.Option(
             "--schedule",
             metavar="NAME",
-            help="Where evaluations go: race, or classic for a strategy as it was published.",
+            help=f"Where evaluations go: {', '.join(SCHEDULES)}; or {CLASSIC}, for a strategy as it was published.",
             show_default=False,
         ),
     ] = None,

@@ -14,7 +14,6 @@ from dspex.optimization.ports import SearchView
 from dspex.optimization.stages import Hole
 
 _LONGEST = 1500
-_ANSWER = re.compile(r"<instructions>\s*(.*?)\s*</instructions>", re.DOTALL | re.IGNORECASE)
 _FENCE = re.compile(r"^```\w*\n(.*?)\n?```$", re.DOTALL)
 BETWEEN_TAGS = "between <instructions> and </instructions>, and nothing else"
 
@@ -37,13 +36,17 @@ def longest(hole: Hole) -> int:
     return variable.max_length if isinstance(variable, Text) else 4000
 
 
+def between(tag: str, text: str | None) -> str:
+    """What stands between the last tags of that name, where there are any, else all of the text; without a fence."""
+    tagged: list[str] = re.findall(rf"<{tag}>\s*(.*?)\s*</{tag}>", text or "", re.DOTALL | re.IGNORECASE)
+    found = (tagged[-1] if tagged else text or "").strip()
+    fenced = _FENCE.match(found)
+    return fenced.group(1).strip() if fenced else found
+
+
 def instructions_in(text: str | None, hole: Hole) -> str | None:
     """Between the tags where there are any, else all of it without a fence; shortened by lines to what is allowed."""
-    tagged = _ANSWER.findall(text or "")
-    found = (tagged[-1] if tagged else text or "").strip()
-    if fenced := _FENCE.match(found):
-        found = fenced.group(1).strip()
-    limit = longest(hole)
+    found, limit = between("instructions", text), longest(hole)
     while len(found) > limit and "\n" in found:
         found = found[: found.rindex("\n")].rstrip()
     return found if found and len(found) <= limit else None

@@ -11,10 +11,12 @@ from dspex.optimization.proposers.crossover import Crossover, Trimming
 from dspex.optimization.proposers.demonstrations import BootstrapDemonstrations
 from dspex.optimization.proposers.fixes import CheapFixes
 from dspex.optimization.proposers.grounded import Grounded
+from dspex.optimization.proposers.pareto import Merging, ParetoReflection
 from dspex.optimization.proposers.reflection import Reflection
 from dspex.optimization.proposers.sampling import LocalSteps, RandomDraws
 from dspex.optimization.proposers.tpe import ParzenMoves
 from dspex.optimization.schedules.table import schedule_named
+from dspex.optimization.strategies.gepa import Gepa
 from dspex.optimization.strategies.headroom import Headroom
 from dspex.optimization.strategies.portfolio import Portfolio
 
@@ -50,12 +52,13 @@ STRATEGIES: Mapping[str, Recipe] = {
         headroom=True,
     ),
     "bootstrap": Recipe(lambda: (BootstrapDemonstrations(),)),
+    "gepa": Recipe(lambda: (ParetoReflection(), Merging()), classic=lambda _: Gepa()),
     "mipro": Recipe(lambda: (BootstrapDemonstrations(), Grounded(), ParzenMoves())),
     "random": Recipe(lambda: (RandomDraws(),)),
     "reflection": Recipe(lambda: (Reflection(),)),
     "tpe": Recipe(lambda: (ParzenMoves(),)),
 }
-_PLANNED = ("beacon", "gepa", "playbook", "simba")
+_PLANNED = ("beacon", "playbook", "simba")
 
 
 def strategy_of(given: str | Strategy, options: SearchOptions, schedule: str | None = None) -> Strategy:
