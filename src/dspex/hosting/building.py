@@ -17,7 +17,7 @@ from dspex.evaluation.scoring import as_metric
 from dspex.hosting.isolating import UserCode, WorkerExecutor
 from dspex.hosting.isolation import Isolation
 from dspex.hosting.metrics import metric_of, metric_spec
-from dspex.hosting.references import OnlyInMemoryError, fingerprint, resolve
+from dspex.hosting.references import OnlyInMemoryError, fingerprint, refer, resolve
 from dspex.hosting.specification import MetricSpec, Reference, RunSpec
 from dspex.kernel.ports import Runtime
 from dspex.kernel.program import Program
@@ -25,6 +25,7 @@ from dspex.kernel.signature import Example
 from dspex.optimization.objectives import PLAIN, Objectives
 from dspex.optimization.ports import Executor, SearchOptions, Strategy
 from dspex.optimization.problem import Problem, aimed, pose
+from dspex.optimization.strategies.finding import factory_of, is_path
 from dspex.optimization.strategies.table import strategy_of
 from dspex.optimization.tasks import TaskExecutor
 from dspex.storage import data
@@ -100,7 +101,7 @@ def specify(connection: Connection, wanted: Wanted, problem: Problem) -> RunSpec
         options=asdict(wanted.options),
         isolation=wanted.isolation,
         objectives=wanted.objectives,
-        imports=_imports(wanted.program),
+        imports=(*_imports(wanted.program), *_strategy_code(wanted.strategy)),
         fingerprints=fingerprints(metric, wanted.program),
         live=tuple(live),
     )
@@ -193,6 +194,14 @@ def _metric(spec: RunSpec) -> Any:
     if spec.metric is None:
         raise ConfigurationError(f"this run cannot be carried by another process: {'; '.join(spec.live)}")
     return metric_of(spec.metric)
+
+
+def _strategy_code(strategy: str | Strategy) -> tuple[Reference, ...]:
+    """Where another process finds a strategy that is named by import path."""
+    if not isinstance(strategy, str) or not is_path(strategy):
+        return ()
+    factory = factory_of(strategy)
+    return () if factory is None else (refer(factory, "strategy"),)
 
 
 def _references(metric: MetricSpec | None) -> list[Reference]:

@@ -329,6 +329,7 @@ class Turn:
         return self.parents[min(int(self.rng.expovariate(0.7)), len(self.parents) - 1)]
 
 
+@runtime_checkable
 class Proposer(Protocol):
     """Makes candidates.
 
@@ -412,6 +413,7 @@ ScheduleOf = Callable[[int, int], Schedule]
 """Makes a schedule for (new candidates a round, examples at the top)."""
 
 
+@runtime_checkable
 class Strategy(Protocol):
     """Decides rounds until there is nothing left worth doing. Keeps no hidden state."""
 

@@ -16,6 +16,7 @@ from dspex.optimization.proposers.reflection import Reflection
 from dspex.optimization.proposers.sampling import LocalSteps, RandomDraws
 from dspex.optimization.proposers.tpe import ParzenMoves
 from dspex.optimization.schedules.table import schedule_named
+from dspex.optimization.strategies.finding import factory_of, installed, made_by
 from dspex.optimization.strategies.gepa import Gepa
 from dspex.optimization.strategies.headroom import Headroom
 from dspex.optimization.strategies.portfolio import Portfolio
@@ -75,14 +76,15 @@ def strategy_of(given: str | Strategy, options: SearchOptions, schedule: str | N
 def strategy_named(name: str, options: SearchOptions, schedule: str | None = None) -> Strategy:
     """The strategy of that name under a schedule, its own where none is named.
 
-    Raises UnknownNameError for either name, ConfigurationError for what is not built or has no classic form.
+    `package.module:Name`, and names of the entry points in `dspex.strategies`, are users' own. Raises UnknownNameError
+    for either name, ConfigurationError for what is not built, has no classic form, or is no strategy.
     """
     if name in _PLANNED:
         raise ConfigurationError(f"strategy {name!r} is not built yet; there are {', '.join(sorted(STRATEGIES))}")
     if name not in STRATEGIES:
-        raise UnknownNameError("strategy", name, STRATEGIES)
+        strategy = _of_user(name, options, schedule)
+        return Headroom(strategy) if options.headroom else strategy
     recipe = STRATEGIES[name]
-    strategy: Strategy
     if schedule == CLASSIC:
         if recipe.classic is None:
             known = ", ".join(sorted(key for key, item in STRATEGIES.items() if item.classic)) or "none"
@@ -92,3 +94,14 @@ def strategy_named(name: str, options: SearchOptions, schedule: str | None = Non
         strategy = Portfolio(name, recipe.proposers(), options.width, schedule_named(schedule or recipe.schedule))
     wanted = recipe.headroom and schedule != CLASSIC if options.headroom is None else options.headroom
     return Headroom(strategy) if wanted else strategy
+
+
+def _of_user(name: str, options: SearchOptions, schedule: str | None) -> Strategy:
+    """A strategy named by import path or brought by a package; a proposer is a strategy of its own under a schedule."""
+    factory = factory_of(name)
+    if factory is None:
+        raise UnknownNameError("strategy", name, [*STRATEGIES, *installed()])
+    made = made_by(name, factory)
+    if isinstance(made, Strategy):
+        return strategy_of(made, options, schedule)
+    return Portfolio(made.name, (made,), options.width, schedule_named(schedule or "race"))
