@@ -7,7 +7,7 @@ LOCK = --quiet --universal --python-version 3.11 --generate-hashes --no-emit-ind
 	--custom-compile-command "make lock" $(LOCKFLAGS)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test soak check bench fix lock clean
+.PHONY: help demo test soak check bench bench-optimizers fix lock clean
 
 help:
 	@echo "make demo    watch a program get measurably better, offline, in under a minute"
@@ -16,6 +16,7 @@ help:
 	@echo "make check   format, lint, types, import contracts"
 	@echo "make fix     format, and repair what the linter can"
 	@echo "make bench   measure, against a peer, and write docs/benchmarks.md"
+	@echo "make bench-optimizers  compare the strategies with a peer's, and write docs/optimizers.md"
 	@echo "make lock    choose the pinned versions again (LOCKFLAGS=--upgrade for newer ones)"
 	@echo "make clean   remove environments, caches and builds"
 
@@ -43,6 +44,9 @@ check: $(VENV)/.stamp-dev
 
 bench: $(VENV)/.stamp-dev
 	$(BIN)/python -m benchmarks.run_all
+
+bench-optimizers: $(VENV)/.stamp-dev
+	$(BIN)/python -m benchmarks.optimizers --report
 
 fix: $(VENV)/.stamp-dev
 	$(BIN)/ruff format $(CODE)

@@ -27,6 +27,7 @@ def mirrored() -> dict[str, str]:
 def test_all_is_sorted_and_pinned() -> None:
     assert list(dspex.__all__) == [
         "AsyncRun",
+        "AsyncSearch",
         "Boolean",
         "Budget",
         "Choice",
@@ -50,6 +51,7 @@ def test_all_is_sorted_and_pinned() -> None:
         "Runtime",
         "Score",
         "ScriptedLM",
+        "Search",
         "SearchOptions",
         "Signature",
         "State",

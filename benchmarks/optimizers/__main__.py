@@ -1,67 +1,117 @@
-"""The command: python -m benchmarks.optimizers [--only rules] [--strategies auto,dspy-gepa] [--seeds 3] [--quick].
+"""The command: a few runs and a table, or with --report everything and the page.
 
-Rows are appended to a file; what it has already is not run again. The page is made from all of it.
+    python -m benchmarks.optimizers --only rules --strategies auto,dspy-gepa --seeds 3
+    python -m benchmarks.optimizers --report
+
+Rows are appended to a file; what it has already is not run again, so a report that was cut short goes on.
 """
 
 from __future__ import annotations
 
 import argparse
+import platform
+import subprocess
 import sys
+import time
+from collections.abc import Sequence
+from importlib.metadata import version
 from pathlib import Path
 
 from benchmarks import environments
-from benchmarks.optimizers import tables
+from benchmarks.optimizers import plan, replay, tables
 from benchmarks.optimizers.baselines import BASELINES
 from benchmarks.optimizers.families import FAMILIES
-from benchmarks.optimizers.rows import load
+from benchmarks.optimizers.page import Circumstances, document
+from benchmarks.optimizers.rows import Row, load
+from benchmarks.optimizers.rows import strategies as strategies_of
 from benchmarks.optimizers.running import Job, perform
 from benchmarks.optimizers.variants import STRATEGIES, VARIANTS
 
-PEERS = ("dspy-bootstrap", "dspy-gepa", "dspy-mipro", "dspy-simba")
-BUDGET = 1500
+PAGE = environments.ROOT / "docs" / "optimizers.md"
+READING = Path(__file__).with_name("reading.md")
 
 
-def parsed(arguments: list[str] | None = None) -> argparse.Namespace:
+def parsed(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     """The command's options."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.optimizers", description=__doc__)
-    parser.add_argument("--only", default=",".join(FAMILIES), help="families, with commas between")
-    parser.add_argument(
-        "--strategies", default=",".join((*STRATEGIES, *BASELINES, *PEERS)), help="ours by name, and dspy-..."
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.optimizers", description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
-    parser.add_argument("--seeds", type=int, default=10, help="worlds of each family")
+    everything = ",".join((*STRATEGIES, *BASELINES, *plan.PEERS))
+    parser.add_argument("--only", default=",".join(FAMILIES), help="families, with commas between")
+    parser.add_argument("--strategies", default=everything, help="ours by name, optuna-..., dspy-...")
+    parser.add_argument("--seeds", type=int, default=plan.SEEDS, help="worlds of each family")
     parser.add_argument("--first-seed", type=int, default=0)
-    parser.add_argument("--budget", type=int, default=BUDGET, help="calls, proposals included")
-    parser.add_argument("--rows", type=Path, default=environments.cache_folder() / "optimizers.jsonl")
+    parser.add_argument("--budget", type=int, default=plan.BUDGET, help="calls, proposals included")
+    parser.add_argument("--rows", type=Path, help="file of rows; by default one for each kind of run")
     parser.add_argument("--again", action="store_true", help="run what the file of rows has already, too")
+    parser.add_argument("--quick", action="store_true", help="two families, three seeds, two peers")
+    parser.add_argument("--report", action="store_true", help="all of it, and the page")
+    parser.add_argument("--page-only", action="store_true", help="the page from the rows that there are")
+    parser.add_argument("--page", type=Path, default=PAGE)
     return parser.parse_args(arguments)
 
 
 def main() -> int:
-    """Run what is missing, and print the table of what was asked for."""
+    """Run what is missing, and print a table or write the page."""
     asked = parsed()
     families, strategies = asked.only.split(","), asked.strategies.split(",")
-    unknown = [*(set(families) - set(FAMILIES)), *(set(strategies) - {*VARIANTS, *BASELINES, *PEERS})]
-    if unknown:
-        print(f"unknown: {', '.join(unknown)}; families: {', '.join(FAMILIES)}; strategies: "
-              f"{', '.join((*VARIANTS, *BASELINES, *PEERS))}", file=sys.stderr)  # fmt: skip
+    known = {*VARIANTS, *BASELINES, *plan.PEERS}
+    if unknown := [*(set(families) - set(FAMILIES)), *(set(strategies) - known)]:
+        _say(f"unknown: {', '.join(unknown)}; families: {', '.join(FAMILIES)}; strategies: {', '.join(sorted(known))}")
         return 2
-    seeds = range(asked.first_seed, asked.first_seed + asked.seeds)
-    jobs = [Job(family, seed, name, asked.budget) for family in families for seed in seeds for name in strategies]
-    known = {row.key for row in load(asked.rows) if not asked.again}
-    missing = [job for job in jobs if job.key not in known]
+    whole = asked.report or asked.page_only
+    file: Path = asked.rows or environments.cache_folder() / ("optimizers.jsonl" if whole else "optimizers-trial.jsonl")
+    jobs = _jobs(asked, families, strategies, whole)
+    had = {row.key for row in load(file) if not asked.again}
+    missing = [] if asked.page_only else [job for job in jobs if job.key not in had]
     python = environments.peer() if any(job.theirs for job in missing) else None
-    perform(missing, python, asked.rows, lambda text: print(text, file=sys.stderr, flush=True))
+    perform(missing, python, file, _say)
     wanted = {job.key for job in jobs}
-    found = sorted(
-        (row for row in load(asked.rows) if row.key in wanted), key=lambda row: strategies.index(row.strategy)
-    )
-    found.sort(key=lambda row: families.index(row.family))
-    print(tables.by_family(found))
-    mine = [name for name in strategies if not name.startswith("dspy-") and any(row.strategy == name for row in found)]
-    theirs = [name for name in strategies if name.startswith("dspy-")]
-    if theirs:
-        print("\n" + "\n\n".join(tables.against(found, name, theirs) for name in mine[:2]))
+    found = _sorted([row for row in load(file) if row.key in wanted])
+    if whole:
+        _write(asked.page, found, asked.budget, missing=bool(missing))
+    else:
+        print(_shown(found))
     return 0
+
+
+def _jobs(asked: argparse.Namespace, families: Sequence[str], strategies: Sequence[str], whole: bool) -> list[Job]:
+    if asked.quick:
+        return plan.quick(asked.budget)
+    if whole:
+        jobs = plan.report(asked.seeds, asked.budget)
+        return [job for job in jobs if job.family in families]
+    seeds = range(asked.first_seed, asked.first_seed + asked.seeds)
+    return [Job(family, seed, name, asked.budget) for seed in seeds for family in families for name in strategies]
+
+
+def _sorted(rows: Sequence[Row]) -> list[Row]:
+    order, families = [*VARIANTS, *BASELINES, *plan.PEERS], list(FAMILIES)
+    return sorted(rows, key=lambda row: (families.index(row.family), order.index(row.strategy), row.seed))
+
+
+def _shown(rows: Sequence[Row]) -> str:
+    mine = [name for name in strategies_of(rows) if name in VARIANTS]
+    theirs = [name for name in strategies_of(rows) if name in plan.PEERS]
+    parts = [tables.by_family(rows), *(tables.against(rows, name, theirs) for name in mine[:2] if theirs)]
+    return "\n\n".join(parts)
+
+
+def _write(page: Path, rows: Sequence[Row], budget: int, *, missing: bool) -> None:
+    commit = subprocess.run(
+        ["git", "rev-parse", "--short", "HEAD"], cwd=environments.ROOT, capture_output=True, text=True, check=False
+    )
+    versions = f"Python {platform.python_version()}, optuna {version('optuna')}, dspy 3.4.1, gepa 0.1.4"
+    when = time.strftime("%Y-%m-%d", time.gmtime())
+    circumstances = Circumstances(when, platform.machine(), versions, commit.stdout.strip() or "unknown", budget)
+    told = replay.section(_say, again=missing)
+    text = document(rows, circumstances, told, READING.read_text(encoding="utf-8"))
+    page.write_text(text, encoding="utf-8")
+    _say(f"wrote {page}")
+
+
+def _say(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 """Baselines that anyone would try first: Optuna over the same space, each trial a whole evaluation or a pruned one.
 
-Texts and demonstrations are categorical: a few instructions asked of the model beforehand, a few random sets of labelled
-examples. Nothing is confirmed; what is returned is the best mean on val.
+Texts and demonstrations are categorical: a few instructions that the model is asked for beforehand, a few random sets
+of labelled examples. Nothing is confirmed; what is returned is the best mean on val.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import json
 import time
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from random import Random
@@ -36,7 +37,10 @@ Pruner = Callable[[], optuna.pruners.BasePruner]
 
 
 def _tpe(seed: int) -> optuna.samplers.BaseSampler:
-    return optuna.samplers.TPESampler(seed=seed, multivariate=True, group=True, n_startup_trials=5)
+    with warnings.catch_warnings():
+        # Groups, for variables that are there only for some choices, are called experimental.
+        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+        return optuna.samplers.TPESampler(seed=seed, multivariate=True, group=True, n_startup_trials=5)
 
 
 def _random(seed: int) -> optuna.samplers.BaseSampler:
@@ -178,7 +182,8 @@ async def _written(world: World, train: Sequence[Mapping[str, Any]], runtime: ds
     """New instructions from twelve labelled examples."""
     shown = "\n".join(json.dumps(item) for item in rng.sample(list(train), 12))
     asked = (
-        f"Current instructions:\n<current>\n{world.stages[-1].instructions}\n</current>\n\nLabelled examples:\n{shown}\n\n"
+        f"Current instructions:\n<current>\n{world.stages[-1].instructions}\n</current>\n\n"
+        f"Labelled examples:\n{shown}\n\n"
         "Write better instructions between <instructions> and </instructions>, and nothing else."
     )
     request = Request(runtime.model, [{"role": "user", "content": asked}], {"temperature": 1.0}, 0)

@@ -93,7 +93,7 @@ def rows(world: World, cases: Sequence[Case]) -> Dataset:
 
 @dataclass(frozen=True)
 class Remarking:
-    """The metric: 1 where the last stage's answer is as labelled, else 0, with the world's remark; its worth where it has prices."""
+    """The metric: whether the last stage's answer is as labelled, or what that is worth; else the world's remark."""
 
     world: World
     inline = True

@@ -23,9 +23,17 @@ STRATEGIES: Mapping[str, Variant] = {
 """As they come."""
 
 ABLATIONS: Mapping[str, Variant] = {
+    "auto-full": _named("auto", schedule="full"),
+    "auto-halving": _named("auto", schedule="halving"),
+    "auto-response": _named("auto", schedule="response"),
+    "auto-no-headroom": _named("auto", options=SearchOptions(headroom=False)),
     "auto-no-reserve": _named("auto", options=SearchOptions(reserve=0.0)),
-    "auto-narrow": _named("auto", options=SearchOptions(width=2)),
 }
-"""`auto` with a part taken out or changed."""
+"""A strategy, then what is changed: another schedule, a part left out. What comes before the dash is compared with."""
 
-VARIANTS: Mapping[str, Variant] = {**STRATEGIES, **ABLATIONS}
+CLASSICS: Mapping[str, Variant] = {
+    f"{name}-classic": _named(name, schedule="classic") for name in ("gepa", "mipro", "simba")
+}
+"""As published."""
+
+VARIANTS: Mapping[str, Variant] = {**STRATEGIES, **ABLATIONS, **CLASSICS}

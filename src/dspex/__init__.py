@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from dspex.configuration.files import save as save
     from dspex.configuration.runtimes import runtime as runtime
     from dspex.durable import Run as Run
+    from dspex.durable import Search as Search
     from dspex.durable import attach as attach
     from dspex.durable import current_performance as current_performance
     from dspex.durable import optimize as optimize
@@ -45,6 +46,7 @@ if TYPE_CHECKING:
     from dspex.evaluation.metrics import (
         Weighted as Weighted,
     )
+    from dspex.hosting.asking import AsyncSearch as AsyncSearch
     from dspex.hosting.handle import Run as AsyncRun
     from dspex.hosting.handle import RunStatus as RunStatus
     from dspex.hosting.hosts import attach as aattach
@@ -99,6 +101,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "AsyncRun",
+    "AsyncSearch",
     "Boolean",
     "Budget",
     "Choice",
@@ -122,6 +125,7 @@ __all__ = [
     "Runtime",
     "Score",
     "ScriptedLM",
+    "Search",
     "SearchOptions",
     "Signature",
     "State",
@@ -163,6 +167,7 @@ __all__ = [
 
 _PLACES = {
     "AsyncRun": "dspex.hosting.handle:Run",
+    "AsyncSearch": "dspex.hosting.asking:AsyncSearch",
     "Boolean": "dspex.kernel.variables:Boolean",
     "Budget": "dspex.clients.budget:Budget",
     "Choice": "dspex.kernel.variables:Choice",
@@ -186,6 +191,7 @@ _PLACES = {
     "Runtime": "dspex.kernel.ports:Runtime",
     "Score": "dspex.kernel.ports:Score",
     "ScriptedLM": "dspex.clients.scripted:ScriptedLM",
+    "Search": "dspex.durable:Search",
     "SearchOptions": "dspex.optimization.ports:SearchOptions",
     "Signature": "dspex.kernel.signature:Signature",
     "State": "dspex.kernel.state:State",

@@ -22,6 +22,7 @@ from dspex.hosting.specification import MetricSpec, Reference, RunSpec
 from dspex.kernel.ports import Runtime
 from dspex.kernel.program import Program
 from dspex.kernel.signature import Example
+from dspex.optimization.asking import Desk
 from dspex.optimization.objectives import PLAIN, Objectives
 from dspex.optimization.ports import Executor, SearchOptions, Strategy
 from dspex.optimization.problem import Problem, aimed, pose
@@ -43,6 +44,8 @@ class Live:
     metric: Any = None
     runtime: Runtime | None = None
     strategy: Strategy | None = None
+    desk: Desk | None = None
+    """Where evaluations are told of."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,8 +152,10 @@ async def workers(
     return await _ready(WorkerExecutor(isolation, code_of(program, metric), runtime, options.concurrency))
 
 
-async def executor_of(spec: RunSpec, built: Built) -> Executor:
+async def executor_of(spec: RunSpec, built: Built, live: Live | None = None) -> Executor:
     """Where the run's evaluations go, ready. Raises ConfigurationErrors. The caller closes it."""
+    if live is not None and live.desk is not None:
+        return live.desk
     if spec.isolation is None:
         return TaskExecutor()
     if spec.metric is None:

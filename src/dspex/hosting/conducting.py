@@ -26,6 +26,7 @@ from dspex.hosting.promotion import conclude
 from dspex.hosting.remembering import JournalOverMemory
 from dspex.hosting.specification import RunSpec
 from dspex.kernel.ports import JSON, CallStore, Event, Usage
+from dspex.optimization.asking import Desk
 from dspex.optimization.interruption import Interrupted, Interruption, Wish
 from dspex.optimization.ports import Executor
 from dspex.optimization.result import OptimizationResult
@@ -149,7 +150,7 @@ class _Conductor:
                     "evaluations could not be compared with new ones; restore the code, or fork the run"
                 )
             built = await build(self.database, spec, self._budget, live)
-            self._executor = await executor_of(spec, built)
+            self._executor = await executor_of(spec, built, live)
         except ConfigurationError as error:
             await self._move("failed", str(error))
             raise
@@ -181,7 +182,8 @@ class _Conductor:
 
     async def _search(self, built: Built) -> OptimizationResult:
         ledger = await DurableLedger.load(self.database, self.id, self.guard)
-        if self._spec.isolation is None:
+        told = isinstance(self._executor, Desk)
+        if self._spec.isolation is None and not told:
             self._executor = await noting(flight_of(self.database.location, self.id), ledger, self._executor)
         calls = DatabaseCallStore(self.database, self.id, self.seat.epoch, self.guard, booked=ledger.booked_calls())
         runtime, sharing = built.runtime, SharedLimits(StoredRates(self.database))
@@ -195,7 +197,8 @@ class _Conductor:
         if (carried := self._spec.carried) is not None:
             spent = spent + Usage(**carried.model_dump())
         before = self.seat.run.progress.get("seconds", 0.0)
-        session = Session(self._saw, self._interruption, spent, before, self._executor)
+        # Evaluations that are told of are no calls of this store: what they took, the ledger alone knows.
+        session = Session(self._saw, self._interruption, None if told else spent, before, self._executor)
         self._runner = Runner(built.problem, runtime, built.strategy, ledger, built.options, session)
         self._task = asyncio.ensure_future(self._runner.run())
         try:

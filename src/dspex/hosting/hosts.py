@@ -166,7 +166,7 @@ async def optimize(
     (OutageError in memory).
     """
     if store_of(how.get("store")) == IN_MEMORY:
-        return await _in_memory(program, (train, val), metric, runtime, on_event, how)
+        return await in_memory(program, (train, val), runtime, Live(metric), on_event, how)
     prepared = await prepare(program, train, val, metric, runtime, **how)
     run = prepared.run
     try:
@@ -233,25 +233,27 @@ def _objectives(how: HowToSearch) -> Objectives:
     return Objectives(of=tuple(how.get("objectives", ("score",))), constraints=tuple(how.get("constraints", ())))
 
 
-async def _in_memory(
+async def in_memory(
     program: Program | str,
     data: tuple[Iterable[Example], Iterable[Example]],
-    metric: Metric,
     runtime: Runtime,
+    live: Live,
     on_event: OnEvent | None,
     how: HowToSearch,
 ) -> OptimizationResult:
+    """The same search with nothing kept."""
     if not isinstance(program, Program):
         raise ConfigurationError(f"program {program!r}: a stored program needs its store, not {IN_MEMORY!r}")
     options = how.get("options", DEFAULT_OPTIONS)
     isolation = isolation_of(how.get("isolation"))
-    executor = None if isolation is None else await workers(isolation, program, metric, runtime, options)
+    own = None if isolation is None else await workers(isolation, program, live.metric, runtime, options)
     try:
         return await runner.optimize(
-            program, *data, metric, runtime, strategy=how.get("strategy", "auto"), schedule=how.get("schedule"),
-            budget=how.get("budget", DEFAULT_BUDGET), confirm=how.get("confirm"), seed=how.get("seed", 0),
-            options=options, on_event=on_event, executor=executor, objectives=_objectives(how),
+            program, *data, live.metric, runtime, strategy=how.get("strategy", "auto"),
+            schedule=how.get("schedule"), budget=how.get("budget", DEFAULT_BUDGET),
+            confirm=how.get("confirm"), seed=how.get("seed", 0), options=options,
+            on_event=on_event, executor=live.desk or own, objectives=_objectives(how),
         )  # fmt: skip
     finally:
-        if executor is not None:
-            await executor.aclose()
+        if own is not None:
+            await own.aclose()

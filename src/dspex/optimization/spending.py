@@ -34,7 +34,7 @@ class Purse:
         self._share = share
         self.account = Account(self._part(), prices=self._prices, spent=balance.spent, seconds=balance.seconds)
         lm = self._runtime.lm
-        paid: LM = lm.with_account(self.account) if isinstance(lm, ModelStack) else _Paid(lm, self.account)
+        paid: LM = lm.with_account(self.account) if isinstance(lm, ModelStack) else Paid(lm, self.account)
         return replace(self._runtime, lm=paid)
 
     def change(self, budget: Budget) -> None:
@@ -75,11 +75,11 @@ async def price_of(ledger: Ledger, pairs: Iterable[Pair]) -> dict[str, float]:
     return {name: _amount(used, name) / len(rows) for name in LIMITS} if rows else {}
 
 
-class _Paid:
+class Paid:
     """An `LM` that is no stack, every call of it paid from an account."""
 
     def __init__(self, lm: LM, account: Account) -> None:
-        self._lm = lm
+        self.account, self._lm = account, lm
         self._call = Attempt(account, None, Prices()).around(lm.complete)
 
     async def complete(self, request: Request) -> Completion:

@@ -1,0 +1,63 @@
+"""Runs over HTTP from a session to a row, and the replay of a table."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+
+import pytest
+
+from benchmarks.optimizers import baselines, ours, replay
+from benchmarks.optimizers.families import FAMILIES
+from benchmarks.optimizers.outcomes import Table
+from benchmarks.optimizers.plan import report, strategies_of
+from benchmarks.optimizers.running import served
+
+TABLE = Table("toy", {"prompt": ["a", "b", "c", "d"]}, {("a",): 0.5, ("b",): 0.3, ("c",): 0.9, ("d",): 0.4}, ("a",))
+
+
+@pytest.fixture(scope="module")
+def server() -> Generator[str]:
+    with served() as address:
+        yield address
+
+
+def test_a_search_keeps_its_budget_and_tells_its_way(server: str) -> None:
+    row = ours.run(server, "demonstrations", 1, "bootstrap", 400)
+    assert row.calls <= 400
+    assert row.refused == 0
+    assert row.seed_score <= row.final_score <= row.best_score
+    assert row.trajectory[-1] == (row.calls, row.final_score)
+    assert [calls for calls, _ in row.trajectory] == sorted(calls for calls, _ in row.trajectory)
+
+
+def test_the_same_search_twice_is_the_same(server: str) -> None:
+    first, second = (ours.run(server, "rules", 2, "auto", 300) for _ in range(2))
+    assert first.trajectory == second.trajectory
+    assert first.calls == second.calls
+
+
+@pytest.mark.parametrize("family", ["parameters", "mixed"])
+def test_a_baseline_finds_something_and_keeps_the_budget(server: str, family: str) -> None:
+    row = baselines.run(server, family, 1, "optuna-halving", 700)
+    assert row.calls <= 700
+    assert row.final_score > row.seed_score
+
+
+def test_outcomes_are_drawn_around_the_tables_mean() -> None:
+    drawn = [TABLE.right(("c",), example, 0) for example in range(4000)]
+    assert abs(sum(drawn) / 4000 - 0.9) < 0.03
+    assert drawn == [TABLE.right(("c",), example, 0) for example in range(4000)]
+
+
+def test_regret_of_a_replay_ends_where_the_best_is_found() -> None:
+    regrets = replay.search(TABLE, 0, replay.SEARCHES["race"])
+    assert regrets[0] <= TABLE.best - TABLE.means[TABLE.start]
+    assert regrets[-1] == 0
+    assert replay.study(TABLE, 0, "optuna-random")[-1] == 0
+
+
+def test_a_report_runs_peers_only_where_they_have_all_that_varies() -> None:
+    jobs = report(seeds=1, flat=3)
+    assert {job.family for job in jobs if job.theirs} == {name for name, item in FAMILIES.items() if item.shared}
+    assert "optuna-tpe" in strategies_of("mixed")
+    assert len({job.key for job in jobs}) == len(jobs)
