@@ -77,7 +77,10 @@ def test_a_row_that_could_not_be_written_comes_out_of_what_follows(within: Withi
 def test_a_ledger_is_read_back_as_it_was(within: Within) -> None:
     async def test(database: Database) -> None:
         ledger = await begun(database)
-        trace = (Trace("route", {"ticket": "half a pair: \ud83d"}, {"team": 1.5}, None, "key"),)
+        trace = (
+            Trace("route", {"ticket": "half a pair: \ud83d"}, {"team": 1.5}, None, "key"),
+            Trace("check", {}, None, "no", "key", Usage(1, 20, 3, None, 0, 2)),
+        )
         await ledger.record(row("e0", 0.5, feedback="so so", outputs={"team": ["a", None]}, trace=trace))
         await ledger.record(row("e1", None, trace=trace))
         await ledger.fold(0)

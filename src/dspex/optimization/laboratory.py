@@ -216,7 +216,11 @@ class Laboratory:
 
 
 def _row(pair: Pair, number: int, found: Assessment) -> Evaluation:
-    trace = tuple(Trace(item.step, item.inputs, item.outputs, item.error, item.call) for item in found.history)
+    alone = len(found.history) == 1  # then the row says what it consumed
+    trace = tuple(
+        Trace(item.step, item.inputs, item.outputs, item.error, item.call, NO_USAGE if alone else item.usage)
+        for item in found.history
+    )
     return Evaluation(
         *pair, number, found.score, found.feedback, found.outputs, found.error, found.error_kind, found.usage,
         found.seconds, trace,

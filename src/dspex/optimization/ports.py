@@ -62,6 +62,8 @@ class Trace:
     error: str | None = None
     call: str = ""
     """Identity of the model call in the call store; empty where there was none."""
+    usage: Usage = NO_USAGE
+    """Its part of what the evaluation consumed; left out of an evaluation that has one step alone."""
 
 
 @dataclass(frozen=True, slots=True)

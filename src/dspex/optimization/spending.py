@@ -57,7 +57,7 @@ class Purse:
             limit = getattr(self.account.budget, name)
             cost = price.get(name, 0.0)
             if limit is not None:
-                left = limit - _amount(spent, name)
+                left = limit - amount_of(spent, name)
                 found = min(found, left / cost if left > 0 and cost > 0 else math.inf if left > 0 else 0.0)
         return 0.0 if self.account.balance().left["seconds"] == 0 else found
 
@@ -72,7 +72,7 @@ async def price_of(ledger: Ledger, pairs: Iterable[Pair]) -> dict[str, float]:
     """The mean that these evaluations consumed, by the limits of a budget; those without a score are left out."""
     rows = [row for pair in pairs if (row := await ledger.read(pair)) is not None]
     used = sum((row.usage for row in rows), NO_USAGE)
-    return {name: _amount(used, name) / len(rows) for name in LIMITS} if rows else {}
+    return {name: amount_of(used, name) / len(rows) for name in LIMITS} if rows else {}
 
 
 class Paid:
@@ -112,7 +112,8 @@ def _portion(limit: float | None, share: float) -> float | None:
     return int(limit * share) if isinstance(limit, int) else limit * share
 
 
-def _amount(usage: Usage, name: str) -> float:
+def amount_of(usage: Usage, name: str) -> float:
+    """What a limit of a budget counts of a usage."""
     if name == "calls":
         return usage.calls
     return usage.input_tokens + usage.output_tokens if name == "tokens" else usage.usd or 0.0

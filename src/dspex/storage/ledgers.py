@@ -10,7 +10,7 @@ from typing import Any
 
 from sqlalchemy import Connection, bindparam, select
 
-from dspex.kernel.ports import JSON, Event, Usage
+from dspex.kernel.ports import JSON, NO_USAGE, Event, Usage
 from dspex.optimization.ledger import MemoryLedger
 from dspex.optimization.ports import Candidate, Death, Evaluation, Pair, Round, Trace
 from dspex.storage.database import Database, Guard
@@ -245,7 +245,7 @@ def _round(number: int, new: tuple[Candidate, ...], data: list[Any]) -> Round:
 
 def _evaluation_row(run: str, item: Evaluation) -> dict[str, Any]:
     data = packed([item.feedback, item.outputs, item.error, item.error_kind, _usage_data(item.usage), item.seconds])
-    trace = [[step.step, step.inputs, step.outputs, step.error, step.call] for step in item.trace]
+    trace = [_step_data(step) for step in item.trace]
     return {
         "run": run, "candidate": item.candidate, "example": item.example, "sample": item.sample, "round": item.round,
         "score": item.score, "data": data, "trace": packed(trace) if trace else None,
@@ -254,9 +254,14 @@ def _evaluation_row(run: str, item: Evaluation) -> dict[str, Any]:
 
 def _evaluation(row: Any, data: list[Any], score: float | None, trace: list[Any] | None) -> Evaluation:
     feedback, outputs, error, kind, usage, seconds = data
-    steps = tuple(Trace(*step) for step in trace or ())
+    steps = tuple(Trace(*step[:5], Usage(*step[5]) if len(step) > 5 else NO_USAGE) for step in trace or ())
     about = (feedback, outputs, error, kind, Usage(*usage), seconds, steps)
     return Evaluation(row.candidate, row.example, row.sample, row.round, score, *about)
+
+
+def _step_data(step: Trace) -> list[Any]:
+    row: list[Any] = [step.step, step.inputs, step.outputs, step.error, step.call]
+    return row if step.usage == NO_USAGE else [*row, _usage_data(step.usage)]
 
 
 def _failure(data: list[Any]) -> tuple[list[Any], None, list[Any] | None]:
