@@ -66,6 +66,8 @@ class RunStatus:
     rounds: int
     restarts: int
     seconds: float
+    fitting: float
+    """Of these, in the last process, what went into fitting what the search believes."""
     budget: Budget
     strategy: str
     seed: int
@@ -121,7 +123,8 @@ class Run:
             calls=found["calls"], cost=paid.usd, repeated_calls=found["repeated_calls"],
             unknown_calls=found["unknown_calls"], evaluations=found["evaluations"],
             candidates=int(row.progress.get("candidates") or 0), rounds=found["rounds"], restarts=row.restarts,
-            seconds=float(row.progress.get("seconds") or 0.0), budget=Budget.model_validate(row.budget),
+            seconds=float(row.progress.get("seconds") or 0.0),
+            fitting=float(row.progress.get("fitting") or 0.0), budget=Budget.model_validate(row.budget),
             strategy=row.strategy, seed=row.seed, program=row.program, parent=row.parent,
             round=row.progress.get("round"), hypothesis=row.progress.get("hypothesis"),
             created=row.created, started=row.started, finished=row.finished,

@@ -394,6 +394,13 @@ class Schedule(Protocol):
         """Candidates that the last fold compared for the first time, and how likely each is to beat the incumbent."""
         ...
 
+    def revised(self, memo: JSON, chances: Mapping[str, float]) -> JSON:
+        """The memo where somebody who knows more says how likely candidates under way are to be the best.
+
+        A schedule that goes by scores alone leaves it as it is.
+        """
+        ...
+
     def room(self, search: SearchView, memo: JSON) -> int:
         """How many new candidates it would take now."""
         ...

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from dspex.kernel.canonical import canonical
-from dspex.kernel.ports import NO_USAGE, JSON, Usage
+from dspex.kernel.ports import JSON, NO_USAGE, Usage
 from dspex.kernel.program import Program
 from dspex.kernel.space import Configuration
 from dspex.optimization.ports import Candidate, Evaluation, SearchView
@@ -50,17 +50,25 @@ class StagePrices:
     bought_again: int = 0
     """How often a beginning that had been run before was answered from memory, or was not: there may be no memory."""
 
+    def whole(self, values: Configuration) -> dict[str, float]:
+        """The price of an evaluation of this configuration, where nothing is replayed."""
+        return self._sum(self._parts(values), 0, 0.0)
+
     def of(self, values: Configuration) -> dict[str, float]:
         """The price of an evaluation of this configuration, where another has been asked the same example."""
         parts = self._parts(values)
         fresh = next((index for index, (_, begun) in enumerate(parts) if begun not in self.seen), len(parts))
-        free = (self.replayed + 1) / (self.replayed + self.bought_again + 1)
-        found = dict.fromkeys(LIMITS, 0.0)
+        return self._sum(parts, fresh, (self.replayed + 1) / (self.replayed + self.bought_again + 1))
+
+    def _sum(self, parts: list[tuple[_Stage, str]], fresh: int, free: float) -> dict[str, float]:
+        """Of the stages before `fresh` the share `free` costs nothing."""
+        found: dict[str, float] = dict.fromkeys(LIMITS, 0.0)
         for index, (stage, _) in enumerate(parts):
             share = 1.0 if index >= fresh else 1 - free
             mean = next((self.means[key] for key in _named(stage) if key in self.means), None)
-            for name in LIMITS if mean is not None else ():
-                found[name] += share * mean.of(name)
+            if mean is not None:
+                for name in LIMITS:
+                    found[name] += share * mean.of(name)
         return found
 
     def learn(self, candidate: Candidate, rows: list[Evaluation]) -> None:

@@ -74,6 +74,8 @@ def _lines(result: OptimizationResult) -> Iterator[str]:
         f"  {result.rounds} rounds, {len(result.tried)} candidates, {result.evaluations} evaluations in "
         f"{result.seconds:.1f} s: {_cost(result.usage)} (of these to write proposals: {_cost(result.proposing)})"
     )
+    if result.fitting >= 0.05:
+        yield f"  {result.fitting:.1f} s of it went into fitting what the search believes"
     if result.unevaluated:
         why = "infrastructure failed, or quarantined" if result.quarantined else "infrastructure failed"
         yield f"  {result.unevaluated} pairs could not be evaluated ({why}); they count for nothing"

@@ -56,6 +56,8 @@ class OptimizationResult:
     proposing: Usage
     """The part that models took to write proposals."""
     seconds: float
+    fitting: float
+    """The part of it, in this process, that went into fitting what the search believes."""
     rounds: int
     evaluations: int
     unevaluated: int
@@ -121,6 +123,7 @@ class OptimizationResult:
             "usage": asdict(self.usage),
             "proposing": asdict(self.proposing),
             "seconds": self.seconds,
+            "fitting": self.fitting,
             "rounds": self.rounds,
             "evaluations": self.evaluations,
             "unevaluated": self.unevaluated,

@@ -37,6 +37,7 @@ from dspex.optimization.problem import MIN_VAL, Problem, aimed, pose
 from dspex.optimization.result import OptimizationResult, tried
 from dspex.optimization.sameness import told_nothing
 from dspex.optimization.spending import Purse, price_of, reserved_share
+from dspex.optimization.stopwatch import Stopwatch
 from dspex.optimization.strategies.table import strategy_of
 
 DEFAULT_BUDGET = Budget(calls=1000)
@@ -113,6 +114,7 @@ class Runner:
         self._lab = Laboratory(problem, ledger, paid, options, given.interruption, given.executor)
         self._notes = list(problem.notes)
         self._observer = Observer(ledger, Outcomes(problem.objectives, problem.seed))
+        self._fitting = Stopwatch()
 
     async def run(self) -> OptimizationResult:
         """Search, confirm, and say what came of it."""
@@ -250,7 +252,8 @@ class Runner:
         number = self.ledger.folded
         decided = [item for item in self.ledger.rounds[:number] if item.purpose == "search"]
         memo = decided[-1].memo if decided else None
-        return SearchView(self.problem, self.ledger, self._lab, number, memo, affordable, self._observer.outcomes)
+        outcomes = self._observer.outcomes
+        return SearchView(self.problem, self.ledger, self._lab, number, memo, affordable, outcomes, self._fitting)
 
     def _gain(self, winner: str, split: Iterable[Example]) -> Gain:
         ours, theirs = self.ledger.scores(winner), self.ledger.scores(self.problem.seed_id)
@@ -270,6 +273,7 @@ class Runner:
             "evaluations": self.ledger.evaluated,
             "calls": self._purse.spent.calls,
             "usd": self._purse.spent.usd,
+            "fitting": round(self._fitting.seconds, 3),
         }
 
     def _result(
@@ -296,6 +300,7 @@ class Runner:
             ),
             proposing=sum((item.usage for item in self.ledger.rounds), self._lab.asked),
             seconds=seconds,
+            fitting=self._fitting.seconds,
             rounds=len(self.ledger.rounds),
             evaluations=self.ledger.evaluated,
             unevaluated=len(unevaluated),

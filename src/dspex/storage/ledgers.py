@@ -254,7 +254,7 @@ def _evaluation_row(run: str, item: Evaluation) -> dict[str, Any]:
 
 def _evaluation(row: Any, data: list[Any], score: float | None, trace: list[Any] | None) -> Evaluation:
     feedback, outputs, error, kind, usage, seconds = data
-    steps = tuple(Trace(*step[:5], Usage(*step[5]) if len(step) > 5 else NO_USAGE) for step in trace or ())
+    steps = tuple(map(_step, trace or ()))
     about = (feedback, outputs, error, kind, Usage(*usage), seconds, steps)
     return Evaluation(row.candidate, row.example, row.sample, row.round, score, *about)
 
@@ -262,6 +262,11 @@ def _evaluation(row: Any, data: list[Any], score: float | None, trace: list[Any]
 def _step_data(step: Trace) -> list[Any]:
     row: list[Any] = [step.step, step.inputs, step.outputs, step.error, step.call]
     return row if step.usage == NO_USAGE else [*row, _usage_data(step.usage)]
+
+
+def _step(data: list[Any]) -> Trace:
+    step, inputs, outputs, error, call, *usage = data
+    return Trace(step, inputs, outputs, error, call, Usage(*usage[0]) if usage else NO_USAGE)
 
 
 def _failure(data: list[Any]) -> tuple[list[Any], None, list[Any] | None]:

@@ -42,6 +42,26 @@ class LocalSteps:
         return found
 
 
+class Coordinates:
+    """One typed variable of a good candidate set to any other value, the others left alone."""
+
+    name = "coordinate"
+    needs = TYPED
+
+    async def propose(self, turn: Turn) -> list[Proposal]:
+        problem, found = turn.search.problem, list[Proposal]()
+        for _ in range(turn.count):
+            parent = turn.parent()
+            paths = [path for path in parent.values if problem.space[path].searchable]
+            if not paths:
+                continue
+            path = turn.rng.choice(paths)
+            moved = problem.completed({**parent.values, path: problem.space[path].sample(turn.rng)})
+            values = transplanted(problem.program, moved, parent.values)
+            found.append(Proposal(values, self.name, (parent.id,), _said(parent.values, moved)))
+        return found
+
+
 def _said(before: Configuration, after: Configuration) -> str:
     changed = [path for path in after if path in before and before[path] != after[path]]
     return ", ".join(f"{path} {before[path]!r} -> {after[path]!r}" for path in changed[:2]) or "a small step"

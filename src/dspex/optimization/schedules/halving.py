@@ -86,6 +86,9 @@ class Halving:
     def judged(self, before: JSON, after: JSON) -> Mapping[str, float]:
         return Bracket.read(after, "").judged or {}
 
+    def revised(self, memo: JSON, chances: Mapping[str, float]) -> JSON:
+        return memo
+
     def room(self, search: SearchView, memo: JSON) -> int:
         """A whole bracket, once the one before is through."""
         bracket = Bracket.read(memo, search.problem.seed_id)

@@ -118,6 +118,8 @@ class Race:
     top: int
     name: str = "race"
     comparison: Comparison = PAIRED
+    promote: float = PROMOTE
+    """P(better) above which a challenger goes on to the next rung at once."""
 
     @property
     def rungs(self) -> tuple[int, ...]:
@@ -141,7 +143,7 @@ class Race:
                 topped.append(lane.candidate)
                 if chance > REPLACE:
                     champions.append(lane.candidate)
-            elif worth > PROMOTE:
+            elif worth > self.promote:
                 ready.append(judged)
             else:
                 waiting.append(judged)
@@ -156,6 +158,18 @@ class Race:
         standing = Standing.read(after, "")
         chances = {lane.candidate: lane.chance for lane in (*standing.ready, *standing.waiting)}
         return {lane.candidate: chances.get(lane.candidate, 0.0) for lane in first}
+
+    def revised(self, memo: JSON, chances: Mapping[str, float]) -> JSON:
+        standing = Standing.read(memo, "")
+        ready: list[Lane] = []
+        waiting: list[Lane] = []
+        for lane, queue in [(item, ready) for item in standing.ready] + [(item, waiting) for item in standing.waiting]:
+            chance = chances.get(lane.candidate)
+            if chance is None:
+                queue.append(lane)
+            elif chance >= DROP:
+                (ready if chance > self.promote else waiting).append(replace(lane, chance=chance))
+        return replace(standing, ready=tuple(ready), waiting=tuple(waiting)).written()
 
     def room(self, search: SearchView, memo: JSON) -> int:
         """All of the width, until the budget is needed by those that are under way."""
@@ -221,7 +235,7 @@ class Race:
             others = (standing.incumbent, *standing.topped)
             worth = max(chance, search.outcomes.undominated(lane.candidate, others))
             if worth >= DROP:
-                (ready if worth > PROMOTE else waiting).append(replace(lane, chance=worth))
+                (ready if worth > self.promote else waiting).append(replace(lane, chance=worth))
         return replace(standing, ready=tuple(ready), waiting=tuple(waiting))
 
     def _chance(self, search: SearchView, challenger: str, incumbent: str, size: int) -> float:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from random import Random
-from typing import Any
+from typing import Any, Protocol
 
 from dspex.errors import BudgetExceededError, VariableError
 from dspex.kernel.ports import JSON
@@ -32,6 +33,43 @@ IDLE = 3
 """Rounds in a row that bring nothing new and leave nothing to continue: the search is over."""
 
 
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """What a chooser is asked: which new candidates to evaluate in this round."""
+
+    search: SearchView
+    schedule: Schedule
+    leader: str
+    memo: JSON
+    """Its own, of the round before."""
+    proposers: Sequence[Proposer]
+    parents: Sequence[Candidate]
+    room: int
+    stale: int
+    """Rounds without a new incumbent."""
+
+
+@dataclass(frozen=True, slots=True)
+class Chosen:
+    """What it says."""
+
+    memo: JSON
+    candidates: Sequence[Candidate] | None = None
+    """None: the portfolio shares the round among its proposers."""
+    affordable: float = math.inf
+    """Evaluations of these that the budget pays for, where they cost more than those so far."""
+    chances: Mapping[str, float] | None = None
+    """How likely candidates under way are to be the best, where the chooser knows more than their scores say."""
+    stop: str | None = None
+    """Why the search should end, in words."""
+
+
+class Chooser(Protocol):
+    """Picks new candidates in the portfolio's place. Pure but for what its proposers ask."""
+
+    async def choose(self, choice: Choice) -> Chosen: ...
+
+
 @dataclass(frozen=True)
 class Portfolio:
     """`Strategy`: all of its proposers in every round, more often those that brought more, under one schedule.
@@ -46,6 +84,7 @@ class Portfolio:
     width: int | None = None
     """New candidates in a round; None: from the budget, 2 to 12."""
     schedule: ScheduleOf = Race
+    chooser: Chooser | None = None
 
     def check(self, problem: Problem) -> None:
         if self._able(problem):
@@ -67,8 +106,14 @@ class Portfolio:
         memo["stale"] = memo["stale"] + 1 if led else 0
         memo["notes"] = {name: dict(own) for name, own in memo.get("notes", {}).items()}
         room = schedule.room(search, after)
-        fresh = await self._fresh(search, schedule, memo, room)
-        draft = schedule.plan(search, after, [item.id for item in fresh])
+        chosen = await self._chosen(search, schedule, memo, room)
+        if chosen.stop:
+            return chosen.stop
+        if chosen.chances:
+            after = memo["schedule"] = schedule.revised(after, chosen.chances)
+        fresh = chosen.candidates if chosen.candidates is not None else await self._fresh(search, schedule, memo, room)
+        priced = replace(search, affordable=min(search.affordable, chosen.affordable))
+        draft = schedule.plan(priced, after, [item.id for item in fresh])
         memo["idle"] = 0 if draft.pairs or draft.memo != after else memo["idle"] + 1
         if search.affordable < LADDER[0] or (not room and memo["idle"]):
             return "the search's share of the budget is spent"
@@ -121,6 +166,18 @@ class Portfolio:
         return {
             "width": self.width or wide, "top": top, "schedule": None, "arms": {}, "stale": 0, "idle": 0,
         }  # fmt: skip
+
+    async def _chosen(self, search: SearchView, schedule: Schedule, memo: dict[str, Any], room: int) -> Chosen:
+        if self.chooser is None:
+            return Chosen(None)
+        leader = schedule.leader(search, memo["schedule"])
+        parents = [search.ledger.candidates[item] for item in schedule.ranking(search)[:PARENTS]]
+        able = self._able(search.problem)
+        chosen = await self.chooser.choose(
+            Choice(search, schedule, leader, memo.get("chooser"), able, parents, room, memo["stale"])
+        )
+        memo["chooser"] = chosen.memo
+        return chosen
 
     async def _fresh(
         self, search: SearchView, schedule: Schedule, memo: Mapping[str, Any], room: int

@@ -13,13 +13,15 @@ from dspex.optimization.proposers.fixes import CheapFixes
 from dspex.optimization.proposers.grounded import Grounded
 from dspex.optimization.proposers.pareto import Merging, ParetoReflection
 from dspex.optimization.proposers.reflection import Reflection
-from dspex.optimization.proposers.sampling import LocalSteps, RandomDraws
+from dspex.optimization.proposers.sampling import Coordinates, LocalSteps, RandomDraws
 from dspex.optimization.proposers.tpe import ParzenMoves
 from dspex.optimization.schedules.table import schedule_named
+from dspex.optimization.strategies.acquisition import Acquisition
 from dspex.optimization.strategies.finding import factory_of, installed, made_by
 from dspex.optimization.strategies.gepa import Gepa
 from dspex.optimization.strategies.headroom import Headroom
-from dspex.optimization.strategies.portfolio import Portfolio
+from dspex.optimization.strategies.portfolio import Chooser, Portfolio
+from dspex.optimization.surrogates.additive import AdditiveProcess
 
 CLASSIC = "classic"
 """As a schedule: the strategy as it was published, with its own budget arithmetic and steps."""
@@ -33,6 +35,8 @@ class Recipe:
     """Of its portfolio under a schedule."""
     schedule: str = "race"
     """Where none is asked for."""
+    chooser: Callable[[], Chooser] | None = None
+    """What picks new candidates; None: proposers share each round by their records."""
     headroom: bool = False
     """Whether it begins with the headroom test unless told otherwise."""
     classic: Callable[[SearchOptions], Strategy] | None = None
@@ -52,6 +56,19 @@ STRATEGIES: Mapping[str, Recipe] = {
         ),
         headroom=True,
     ),
+    "beacon": Recipe(
+        lambda: (
+            BootstrapDemonstrations(),
+            Reflection(),
+            Crossover(),
+            Trimming(),
+            RandomDraws(),
+            Coordinates(),
+            ParzenMoves(),
+        ),
+        schedule="response",
+        chooser=lambda: Acquisition(AdditiveProcess()),
+    ),
     "bootstrap": Recipe(lambda: (BootstrapDemonstrations(),)),
     "gepa": Recipe(lambda: (ParetoReflection(), Merging()), classic=lambda _: Gepa()),
     "mipro": Recipe(lambda: (BootstrapDemonstrations(), Grounded(), ParzenMoves())),
@@ -59,7 +76,7 @@ STRATEGIES: Mapping[str, Recipe] = {
     "reflection": Recipe(lambda: (Reflection(),)),
     "tpe": Recipe(lambda: (ParzenMoves(),)),
 }
-_PLANNED = ("beacon", "playbook", "simba")
+_PLANNED = ("playbook", "simba")
 
 
 def strategy_of(given: str | Strategy, options: SearchOptions, schedule: str | None = None) -> Strategy:
@@ -91,7 +108,9 @@ def strategy_named(name: str, options: SearchOptions, schedule: str | None = Non
             raise ConfigurationError(f"strategy {name!r} has no classic schedule; those that have one: {known}")
         strategy = recipe.classic(options)
     else:
-        strategy = Portfolio(name, recipe.proposers(), options.width, schedule_named(schedule or recipe.schedule))
+        asks = schedule_named(schedule or recipe.schedule)
+        chooser = recipe.chooser() if recipe.chooser else None
+        strategy = Portfolio(name, recipe.proposers(), options.width, asks, chooser)
     wanted = recipe.headroom and schedule != CLASSIC if options.headroom is None else options.headroom
     return Headroom(strategy) if wanted else strategy
 
