@@ -3,7 +3,8 @@
     python -m benchmarks.optimizers --only rules --strategies auto,dspy-gepa --seeds 3
     python -m benchmarks.optimizers --report
 
-Rows are appended to a file; what it has already is not run again, so a report that was cut short goes on.
+Rows are appended to a file; what it has already, made by the code as it is, is not run again: a report that was cut
+short goes on.
 """
 
 from __future__ import annotations
@@ -36,9 +37,8 @@ def parsed(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks.optimizers", description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
-    everything = ",".join((*STRATEGIES, *BASELINES, *plan.PEERS))
     parser.add_argument("--only", default=",".join(FAMILIES), help="families, with commas between")
-    parser.add_argument("--strategies", default=everything, help="ours by name, optuna-..., dspy-...")
+    parser.add_argument("--strategies", help="ours by name, optuna-..., dspy-...; by default all of them")
     parser.add_argument("--seeds", type=int, default=plan.SEEDS, help="worlds of each family")
     parser.add_argument("--first-seed", type=int, default=0)
     parser.add_argument("--budget", type=int, default=plan.BUDGET, help="calls, proposals included")
@@ -54,7 +54,8 @@ def parsed(arguments: Sequence[str] | None = None) -> argparse.Namespace:
 def main() -> int:
     """Run what is missing, and print a table or write the page."""
     asked = parsed()
-    families, strategies = asked.only.split(","), asked.strategies.split(",")
+    families = asked.only.split(",")
+    strategies = asked.strategies.split(",") if asked.strategies else [*STRATEGIES, *BASELINES, *plan.PEERS]
     known = {*VARIANTS, *BASELINES, *plan.PEERS}
     if unknown := [*(set(families) - set(FAMILIES)), *(set(strategies) - known)]:
         _say(f"unknown: {', '.join(unknown)}; families: {', '.join(FAMILIES)}; strategies: {', '.join(sorted(known))}")
@@ -62,8 +63,8 @@ def main() -> int:
     whole = asked.report or asked.page_only
     file: Path = asked.rows or environments.cache_folder() / ("optimizers.jsonl" if whole else "optimizers-trial.jsonl")
     jobs = _jobs(asked, families, strategies, whole)
-    had = {row.key for row in load(file) if not asked.again}
-    missing = [] if asked.page_only else [job for job in jobs if job.key not in had]
+    had = {(row.key, row.code) for row in load(file) if not asked.again}
+    missing = [] if asked.page_only else [job for job in jobs if (job.key, job.code) not in had]
     python = environments.peer() if any(job.theirs for job in missing) else None
     perform(missing, python, file, _say)
     wanted = {job.key for job in jobs}
@@ -80,7 +81,7 @@ def _jobs(asked: argparse.Namespace, families: Sequence[str], strategies: Sequen
         return plan.quick(asked.budget)
     if whole:
         jobs = plan.report(asked.seeds, asked.budget)
-        return [job for job in jobs if job.family in families]
+        return [job for job in jobs if job.family in families and (not asked.strategies or job.strategy in strategies)]
     seeds = range(asked.first_seed, asked.first_seed + asked.seeds)
     return [Job(family, seed, name, asked.budget) for seed in seeds for family in families for name in strategies]
 

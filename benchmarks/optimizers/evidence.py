@@ -13,12 +13,16 @@ from benchmarks.optimizers.worlds import Stage, Tip, World
 
 ATTENDED = 16
 """Cases that the writer really looks at, however many it is shown."""
-_PRESENT = re.compile(
-    r"(?:\[\[ ## \w*instructions? ## \]\]|<(?:current|present)\w*>|<\w*instructions?>|"
-    r"\b(?:current|present|basic|old|original|existing)[ _]instructions?\W{0,12}(?=\n|\S))(.*?)"
-    r"(?=\[\[ ##|</\w+>|\n-{5,}|\n\n[^\n]{1,80}:\n|\n\n(?:Labelled|Mistakes|Examples|Respond|Answer|Write)|\Z)",
-    re.DOTALL | re.IGNORECASE,
+_PRESENT = (
+    re.compile(r"<(?:current|present|old)\w*>\s*(.*?)\s*</", re.DOTALL | re.IGNORECASE),
+    re.compile(r"^\[\[ ## \w*instructions? ## \]\]\s*(.*?)\s*(?=^\[\[ ##|\Z)", re.DOTALL | re.MULTILINE),
+    re.compile(
+        r"\b(?:current|present|basic|old|original|existing)[ _]instructions?[ \t\"`*]*:\s*(.*?)\s*"
+        r"(?=\[\[ ##|\n-{5,}|\n\n|\Z)",
+        re.DOTALL | re.IGNORECASE,
+    ),
 )
+"""Ways to show the present instructions: between tags, under a header, after a colon. The first that fits counts."""
 
 
 @dataclass(slots=True)
@@ -50,6 +54,9 @@ def seen(world: World, reading: Reading, stage: Stage, rng: Random) -> Evidence:
             found.cases += 1
             _count(found, case.topics, case.truth[stage.output], segments[name].replace(case.text, " "), stage)
     rest = text.replace(found.present, " ") if found.present else text
+    for name in names:
+        # A ticket beside its answer is data: it counts as a case, and is no rule that somebody has put in words.
+        rest = rest.replace(world.cases[name].text, " ") if name in world.cases else rest
     # A program's source repeats the instructions it began with: that is no evidence for them.
     for tip in world.given(rest, stage) - world.given(stage.instructions, stage):
         found.named[tip] = max(1, rest.count(tip.text))
@@ -67,9 +74,12 @@ def _count(found: Evidence, topics: tuple[str, ...], right: str, segment: str, s
 
 
 def _present(text: str) -> str:
-    """The longest passage that is headed as instructions."""
-    found = [item.strip() for item in _PRESENT.findall(text)]
-    return max(found, key=len, default="")
+    """The passage that is headed as the present instructions; the longest where there are several."""
+    for way in _PRESENT:
+        found = [item for item in way.findall(text) if item and not item.startswith("{")]
+        if found:
+            return str(max(found, key=len))
+    return ""
 
 
 def _segments(text: str) -> Mapping[str, str]:

@@ -7,6 +7,7 @@ them contradicted, now and then loses a good one, and sometimes adds advice that
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from random import Random
 
@@ -21,6 +22,7 @@ FROM_WRONG, SPURIOUS = 0.3, 0.05
 CONTRADICTED, LOST = 0.3, 0.04
 IDLE, BAD = 0.25, 0.1
 CAPACITY = (1, 2, 2, 3)
+_ABOUT_DATA = re.compile(r"observ|notice|data ?set|lesson|examples of", re.IGNORECASE)
 
 
 def proposal(world: World, reading: Reading, repeat: int) -> Mapping[str, object]:
@@ -30,12 +32,17 @@ def proposal(world: World, reading: Reading, repeat: int) -> Mapping[str, object
 
 
 def _value(world: World, reading: Reading, name: str, rng: Random) -> object:
-    if "advice" in name:
+    if "advice" in name and "dict[" in reading.asked:
         return {item.name: _advice(world, reading, item, rng) for item in world.stages}
     stage = _meant(world, reading)
-    if any(part in name for part in ("observation", "summary", "lesson", "insight", "rule", "hypothes", "text")):
+    if name == "text":
+        # A request that names no field: about the data, or about something that needs no look at it.
+        name = "observations" if _ABOUT_DATA.search(f"{reading.system} {reading.asked[:400]}") else "description"
+    if any(part in name for part in ("advice", "lesson", "rule", "hint", "hypothes", "tip")):
+        return _advice(world, reading, stage, rng)
+    if any(part in name for part in ("observation", "summary", "insight")):
         return _observed(world, reading, stage, rng)
-    if "instruction" in name or "prompt" in name or "playbook" in name:
+    if any(part in name for part in ("instruction", "prompt", "playbook")):
         return _instructions(world, reading, stage, rng)
     return "It is about tickets and the teams that answer them."
 

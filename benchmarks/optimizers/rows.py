@@ -34,6 +34,8 @@ class Row:
     """Calls that confirming the result took, within `calls`."""
     error: str = ""
     note: str = ""
+    code: str = ""
+    """Of the code that made it: where that has changed, the run is made again."""
 
     @property
     def key(self) -> tuple[str, int, str, int]:

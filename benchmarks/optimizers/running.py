@@ -9,12 +9,12 @@ import threading
 import time
 from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from benchmarks.environments import ROOT, SetupError
-from benchmarks.optimizers import baselines, ours
+from benchmarks.optimizers import baselines, code, ours
 from benchmarks.optimizers.rows import Row, append
 from dspex import DspexError
 from dspex.errors import ConfigurationError
@@ -41,6 +41,13 @@ class Job:
     def key(self) -> tuple[str, int, str, int]:
         return (self.family, self.seed, self.strategy, self.budget)
 
+    @property
+    def code(self) -> str:
+        """Digest of the code that the run depends on."""
+        if self.theirs:
+            return code.of_peers()
+        return code.of_baselines() if self.strategy in baselines.BASELINES else code.of_ours()
+
 
 @contextmanager
 def served() -> Generator[str]:
@@ -64,9 +71,9 @@ def perform(jobs: Sequence[Job], python: Path | None, rows: Path, say: Callable[
     """All jobs; each row is appended as soon as it is there. `python`: of the peers' environment."""
     lock = threading.Lock()
 
-    def keep(row: Row) -> None:
+    def keep(job: Job, row: Row) -> None:
         with lock:
-            append(rows, row)
+            append(rows, replace(row, code=job.code))
         say(f"{row.family} {row.seed} {row.strategy}: {row.gain:.0%} of the gain, {row.calls} calls")
 
     theirs = [job for job in jobs if job.theirs]
@@ -89,7 +96,7 @@ def perform(jobs: Sequence[Job], python: Path | None, rows: Path, say: Callable[
         raise failures[0]
 
 
-def _ours(jobs: Sequence[Job], keep: Callable[[Row], None], say: Callable[[str], None]) -> None:
+def _ours(jobs: Sequence[Job], keep: Callable[[Job, Row], None], say: Callable[[str], None]) -> None:
     absent: set[tuple[str, str]] = set()
     if not jobs:
         return
@@ -99,7 +106,7 @@ def _ours(jobs: Sequence[Job], keep: Callable[[Row], None], say: Callable[[str],
                 continue
             runner = baselines.run if job.strategy in baselines.BASELINES else ours.run
             try:
-                keep(runner(server, job.family, job.seed, job.strategy, job.budget))
+                keep(job, runner(server, job.family, job.seed, job.strategy, job.budget))
             except ConfigurationError as error:  # it is not built yet, or does not vary what this family has
                 absent.add((job.family, job.strategy))
                 say(f"{job.family}, {job.strategy} left out: {error}")
@@ -107,7 +114,7 @@ def _ours(jobs: Sequence[Job], keep: Callable[[Row], None], say: Callable[[str],
                 say(f"{job.family} {job.seed} {job.strategy} failed: {type(error).__name__}: {error}")
 
 
-def _peers(jobs: Sequence[Job], python: Path, keep: Callable[[Row], None]) -> None:
+def _peers(jobs: Sequence[Job], python: Path, keep: Callable[[Job, Row], None]) -> None:
     if not jobs:
         return
     with served() as server, TemporaryDirectory(prefix="dspex-bench") as folder:
@@ -127,11 +134,11 @@ def _peers(jobs: Sequence[Job], python: Path, keep: Callable[[Row], None]) -> No
                     break
                 data = json.loads(line)
                 data["trajectory"] = tuple((calls, score) for calls, score in data["trajectory"])
-                keep(Row(**data))
+                keep(job, Row(**data))
             process.stdin.close()
-            code = process.wait()
-        if code:
-            raise SetupError(f"the peers' worker ended with {code}: {noise.read_text(encoding='utf-8')[-1500:]}")
+            ended = process.wait()
+        if ended:
+            raise SetupError(f"the peers' worker ended with {ended}: {noise.read_text(encoding='utf-8')[-1500:]}")
 
 
 def _described(job: Job) -> dict[str, object]:
