@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from functools import partial
@@ -14,10 +13,11 @@ from dspex.clients.budget import Budget
 from dspex.configuration.runtimes import from_spec
 from dspex.errors import ConfigurationError
 from dspex.evaluation.scoring import as_metric
+from dspex.hosting.imports import imported, imports_of, program_code
 from dspex.hosting.isolating import UserCode, WorkerExecutor
 from dspex.hosting.isolation import Isolation
 from dspex.hosting.metrics import metric_of, metric_spec
-from dspex.hosting.references import OnlyInMemoryError, fingerprint, refer, resolve
+from dspex.hosting.references import OnlyInMemoryError, fingerprint, refer
 from dspex.hosting.specification import MetricSpec, Reference, RunSpec
 from dspex.kernel.ports import Runtime
 from dspex.kernel.program import Program
@@ -90,6 +90,7 @@ def specify(connection: Connection, wanted: Wanted, problem: Problem) -> RunSpec
     if not isinstance(wanted.strategy, str):
         live.append(f"the strategy {wanted.strategy.name!r} is an object of this process; name a registered one")
     splits = {name: list(rows) for name, rows in wanted.splits.items() if rows is not None}
+    imports = imports_of(wanted.program)
     return RunSpec(
         program=wanted.program.to_data(),
         train=data.put(connection, splits.get("train", [])),
@@ -104,8 +105,8 @@ def specify(connection: Connection, wanted: Wanted, problem: Problem) -> RunSpec
         options=asdict(wanted.options),
         isolation=wanted.isolation,
         objectives=wanted.objectives,
-        imports=(*_imports(wanted.program), *_strategy_code(wanted.strategy)),
-        fingerprints=fingerprints(metric, wanted.program),
+        imports=(*imports, *_strategy_code(wanted.strategy)),
+        fingerprints=fingerprints(metric, imports),
         live=tuple(live),
     )
 
@@ -122,7 +123,7 @@ async def build(database: Database, spec: RunSpec, budget: Budget, live: Live | 
     """The objects of a run. Raises ConfigurationError where something lives only in the process that made it."""
     live = live or Live()
     for reference in spec.imports:
-        resolve(reference, "the program's code")
+        imported(reference)
     runtime = live.runtime or _runtime(spec)
     metric = live.metric if live.metric is not None else _metric(spec)
     splits: dict[str, list[Example] | None] = {}
@@ -140,7 +141,7 @@ async def build(database: Database, spec: RunSpec, budget: Budget, live: Live | 
 def code_of(program: Program, metric: Any) -> UserCode:
     """What workers have to import. Raises OnlyInMemoryError for what they could not find by name."""
     try:
-        return UserCode(metric_spec(metric), _imports(program), program)
+        return UserCode(metric_spec(metric), imports_of(program), program)
     except OnlyInMemoryError as error:
         raise OnlyInMemoryError(f"isolation: a worker cannot evaluate this: {error}") from error
 
@@ -160,7 +161,7 @@ async def executor_of(spec: RunSpec, built: Built, live: Live | None = None) -> 
         return TaskExecutor()
     if spec.metric is None:
         raise OnlyInMemoryError(f"isolation: a worker cannot evaluate this: {'; '.join(spec.live)}")
-    code = UserCode(spec.metric, spec.imports, built.problem.program)
+    code = UserCode(spec.metric, program_code(spec.imports), built.problem.program)
     return await _ready(WorkerExecutor(spec.isolation, code, built.runtime, built.options.concurrency))
 
 
@@ -173,19 +174,19 @@ async def _ready(executor: WorkerExecutor) -> WorkerExecutor:
     return executor
 
 
-def fingerprints(metric: MetricSpec | None, program: Program) -> dict[str, str]:
+def fingerprints(metric: MetricSpec | None, imports: Iterable[Reference]) -> dict[str, str]:
     """Hashes of the code that decides scores, by what it is; equal ones mean unchanged code."""
     found = {"dspex": f"behaviour {BEHAVIOUR}"}
     for reference in _references(metric):
         found[f"metric {reference.name}"] = fingerprint(reference)
-    for reference in _imports(program):
+    for reference in program_code(imports):
         found[f"code {reference.module or reference.file}"] = fingerprint(reference)
     return found
 
 
 def changed(spec: RunSpec) -> list[str]:
     """What has other code now than when the run was made, in words."""
-    now = fingerprints(spec.metric, Program.from_data(spec.program, "the run's program"))
+    now = fingerprints(spec.metric, spec.imports)
     return [name for name, was in spec.fingerprints.items() if now.get(name, "") != was]
 
 
@@ -214,18 +215,3 @@ def _references(metric: MetricSpec | None) -> list[Reference]:
         return []
     own = [] if metric.function is None else [metric.function]
     return own + [found for part, _ in metric.parts for found in _references(part)]
-
-
-def _imports(program: Program) -> tuple[Reference, ...]:
-    """The modules that register functions the program names by import path."""
-    found: dict[str, Reference] = {}
-    for _, step in program.walk():
-        named = step.options.get("function")
-        module = named.partition(":")[0] if isinstance(named, str) and ":" in named else None
-        if module is not None and module in sys.modules and module not in found:
-            file = getattr(sys.modules[module], "__file__", None)
-            if module == "__main__" and file:
-                found[module] = Reference(name="__name__", file=str(file))
-            else:
-                found[module] = Reference(name="__name__", module=module)
-    return tuple(found.values())

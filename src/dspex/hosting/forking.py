@@ -11,7 +11,6 @@ from dspex.errors import ConfigurationError
 from dspex.hosting.building import changed, fingerprints
 from dspex.hosting.specification import Carried, RunSpec
 from dspex.kernel.ports import JSON, Usage
-from dspex.kernel.program import Program
 from dspex.optimization.ports import SearchOptions
 from dspex.optimization.strategies.table import strategy_named
 from dspex.storage import runs
@@ -45,7 +44,7 @@ def fork(
         "strategy": strategy or spec.strategy,
         "budget": wanted,
         "carried": None,
-        "fingerprints": fingerprints(spec.metric, Program.from_data(spec.program, f"run {source}")),
+        "fingerprints": fingerprints(spec.metric, spec.imports),
     }
     if strategy not in (None, spec.strategy):
         values["live"] = tuple(text for text in spec.live if not text.startswith("the strategy "))

@@ -35,8 +35,8 @@ from dspex.hosting.exchange import (
     request_data,
     unframed,
 )
+from dspex.hosting.imports import imported
 from dspex.hosting.metrics import metric_of
-from dspex.hosting.references import resolve
 from dspex.hosting.specification import MetricSpec, Reference
 from dspex.kernel.execution import prepare
 from dspex.kernel.ports import JSON, Capabilities, Completion, Request, Runtime
@@ -161,7 +161,7 @@ class Worker:
         """Import what the user has, and see that the program can run. Raises ConfigurationErrors."""
         sys.path[:] = setup["path"]
         for item in setup["imports"]:
-            resolve(Reference.model_validate(item), "the program's code")
+            imported(Reference.model_validate(item))
         runtime = Runtime(self._lm, setup["model"], ADAPTERS, builtin_registry(), setup["adapter"])
         metric = as_metric(metric_of(MetricSpec.model_validate(setup["metric"])), runtime)
         prepare(Program.from_data(setup["program"], "the run's program"), runtime)

@@ -73,6 +73,14 @@ def resolve(name: str) -> Callable[..., Any]:
     return _functions[name]
 
 
+def also_known(module: str, name: str) -> None:
+    """Let programs name the registered functions of `module` as if the module were called `name`."""
+    for path, given in list(_functions.items()):
+        head, colon, rest = path.partition(":")
+        if colon and head == module:
+            _functions.setdefault(f"{name}:{rest}", given)
+
+
 class FunctionStep(Step):
     """A step that performs a registered function. Calling it calls the function itself."""
 
