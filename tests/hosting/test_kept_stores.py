@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from sqlalchemy import Connection, select
 
-from dspex.hosting.conducting import conduct
+from dspex.hosting.conducting import conduct, take
 from dspex.hosting.handle import Run
 from dspex.storage import runs
 from dspex.storage.opening import open_database
@@ -31,7 +31,7 @@ def test_a_run_of_a_kept_store_is_carried_on(kept: Path, tmp_path: Path) -> None
             id = (await database.read(runs.listed))[0].id
             before = await database.read(lambda c: everything(c, id))
             assert (await Run(database, store, id).status()).orphaned
-            result = await conduct(database, store, id)
+            result = await conduct(database, store, await take(database, id))
             after = await database.read(lambda c: everything(c, id))
             assert (await Run(database, store, id).status()).state == "completed"
         finally:

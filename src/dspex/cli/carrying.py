@@ -16,8 +16,9 @@ from dspex.cli.exits import INTERRUPTED, PROVIDER
 from dspex.cli.output import note
 from dspex.errors import OutageError
 from dspex.hosting.building import Live
-from dspex.hosting.conducting import PausedError, conduct
+from dspex.hosting.conducting import PausedError
 from dspex.hosting.handle import Run
+from dspex.hosting.hosts import carried_here
 from dspex.kernel.ports import Event
 from dspex.optimization.result import OptimizationResult
 
@@ -28,7 +29,7 @@ def carried(run: Run, live: Live, on_event: Callable[[Event], None]) -> Optimiza
     """Carry the run to its end. Where it pauses before, says how to come back and raises typer.Exit."""
     try:
         with _pausing(run):
-            return wait(conduct(run.database, run.store, run.id, live=live, on_event=on_event))
+            return wait(carried_here(run, live, on_event))
     except PausedError as error:
         note()
         note(f"{error}.")

@@ -12,7 +12,7 @@ import signal
 import sys
 
 from dspex.errors import DspexError
-from dspex.hosting.conducting import TakenError, conduct
+from dspex.hosting.conducting import TakenError, conduct, take
 from dspex.storage.database import FencedError, StorageError
 from dspex.storage.opening import open_database
 
@@ -27,7 +27,7 @@ async def main(run: str, store: str) -> int:
             asyncio.get_running_loop().add_signal_handler(name, task.cancel)
     database = await open_database(store, create=False)
     try:
-        await conduct(database, store, run, servant=True)
+        await conduct(database, store, await take(database, run, servant=True))
     except asyncio.CancelledError:
         return RESTS
     except (TakenError, FencedError) as error:

@@ -100,20 +100,14 @@ async def take(database: Database, run_id: str, *, servant: bool = False) -> Sea
 
 
 async def conduct(
-    database: Database,
-    store: str,
-    run_id: str,
-    *,
-    live: Live | None = None,
-    on_event: OnEvent | None = None,
-    servant: bool = False,
+    database: Database, store: str, seat: Seat, live: Live | None = None, on_event: OnEvent | None = None
 ) -> OptimizationResult:
-    """Carry the run to its end, or to a pause.
+    """Carry the run that was taken to its end, or to a pause, and let go of it.
 
-    Raises PausedError where it stopped before its end, TakenError, and whatever ended it otherwise: the run is then
-    `failed` (with the reason) and can be resumed once the cause is gone. A kill leaves it as it is.
+    Raises PausedError where it stopped before its end, and whatever ended it otherwise: the run is then `failed` (with
+    the reason) and can be resumed once the cause is gone. A kill leaves it as it is.
     """
-    seat = await take(database, run_id, servant=servant)
+    run_id = seat.run.id
     try:
         return await _Conductor(database, store, seat, on_event).carry(live)
     finally:
