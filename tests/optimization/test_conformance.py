@@ -25,8 +25,8 @@ from dspex.optimization.schedules.table import SCHEDULES
 from dspex.optimization.strategies import finding
 from dspex.optimization.strategies.portfolio import Portfolio
 from dspex.optimization.strategies.table import STRATEGIES, strategy_named
+from tests.optimization.searching import searched
 from tests.optimization.simulators import cool, program
-from tests.optimization.test_runner import searched
 
 
 @pytest.mark.parametrize("name", sorted(STRATEGIES))

@@ -28,7 +28,7 @@ from dspex.evaluation.result import Evaluation
 from dspex.kernel.ports import Event, Runtime
 from dspex.kernel.program import Program
 from dspex.optimization.ledger import MemoryLedger
-from dspex.optimization.report import described
+from dspex.optimization.reports.changes import described
 from dspex.optimization.result import OptimizationResult
 from dspex.optimization.runner import optimize
 

@@ -16,7 +16,7 @@ from dspex.kernel.difference import differences
 from dspex.kernel.file_schema import program_json_schema
 from dspex.kernel.program import Program as ProgramData
 from dspex.kernel.program import Step
-from dspex.optimization.report import described
+from dspex.optimization.reports.changes import described
 
 
 def show(

@@ -26,6 +26,7 @@ from dspex.hosting.handle import RunStatus
 from dspex.hosting.launching import log_of
 from dspex.hosting.references import OnlyInMemoryError
 from dspex.optimization.progress import ProgressLine
+from dspex.optimization.reports.html import page
 from dspex.storage import runs as rows
 from dspex.storage.runs import RESTING
 
@@ -92,7 +93,7 @@ def facts(status: RunStatus, result: Mapping[str, Any] | None = None) -> dict[st
     data = asdict(status)
     data["budget"] = status.budget.model_dump(exclude_none=True)
     if result is not None:
-        data["result"] = {name: value for name, value in result.items() if name != "report"}
+        data["result"] = dict(result)
     return data
 
 
@@ -105,7 +106,7 @@ def tell(status: RunStatus, run: Run) -> None:
     for killer in run.quarantined():
         say(f"  quarantine example {killer.example}, candidate {killer.candidate}: {killer.reason}")
     if status.state in ("completed", "stopped") and run.result() is not None:
-        say(marked(run.report()).rstrip())
+        say(marked(run.report(explain=False)).rstrip())
     for line in _next(status):
         say(line)
 
@@ -302,6 +303,37 @@ def export(
 
 def _line(item: Any) -> str:
     return jsonlib.dumps(asdict(item), ensure_ascii=False) + "\n"
+
+
+@app.command()
+def report(
+    run: RunId,
+    form: Annotated[str, typer.Option("--format", metavar="FORM", help="text, markdown or html.")] = "text",
+    out: Annotated[
+        Path | None, typer.Option("--out", "-o", metavar="FILE", help="Where to write it.", show_default="stdout")
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Overwrite the file.")] = False,
+    store: Store = None,
+    json: Json = False,
+) -> None:
+    """Report on a run that has ended: what changed, what it gained, what it cost, what mattered."""
+    with attached(run, store) as found:
+        text = found.report(form)
+        if form == "html" and out is not None:
+            text = page(text, f"run {found.id}")
+        if out is None:
+            if json:
+                emit({"run": found.id, "format": form, "report": text})
+            else:
+                say(marked(text).rstrip() if form == "text" else text.rstrip())
+            return
+        if out.exists() and not force:
+            raise typer.BadParameter(f"{out}: this file is there already; name another, or give --force")
+        out.write_text(text, encoding="utf-8")
+        if json:
+            emit({"run": found.id, "format": form, "out": str(out)})
+        else:
+            say(f"wrote {out}")
 
 
 @app.command()

@@ -20,6 +20,7 @@ from dspex.hosting.forking import fork
 from dspex.hosting.launching import launch
 from dspex.hosting.liveness import Owner, alive, lock_of, orphaned, stalled
 from dspex.hosting.references import OnlyInMemoryError
+from dspex.hosting.reporting import report_of
 from dspex.hosting.specification import RunSpec
 from dspex.kernel.ports import JSON
 from dspex.kernel.program import Program
@@ -210,13 +211,14 @@ class Run:
         make = partial(fork, source=self.id, budget=budget, seed=seed, strategy=strategy)
         return Run(self.database, self.store, await self.database.write(make))
 
-    async def report(self) -> str:
-        """What changed, what it gained, what it cost. Raises ConfigurationError before the end."""
-        found = await self.result()
-        if found is None:
-            status = await self.status()
-            raise ConfigurationError(f"run {self.id} is {status.state}: its report is written at the end")
-        return str(found["report"])
+    async def report(self, form: str = "text", *, explain: bool = True) -> str:
+        """What changed, what it gained, what it cost: as `text`, `markdown` or `html`.
+
+        With `explain` also how important each variable was, which takes some seconds and the extra `optimize`.
+
+        Raises ConfigurationError before the end, UnknownNameError for another form.
+        """
+        return await report_of(self.database, self.id, form, explain)
 
     async def aclose(self) -> None:
         """Let go of the store. The run goes on."""

@@ -20,7 +20,6 @@ def conclude(connection: Connection, run: RunRow, result: OptimizationResult, to
     """
     data = result.to_dict()
     data["promotion"] = _promoted(connection, run, result)
-    data["report"] = result.report()
     runs.move(connection, run.id, to, result.stopped, result=packed(data))
     return data
 

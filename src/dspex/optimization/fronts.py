@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from dspex.errors import ConfigurationError, UnknownNameError
-from dspex.evaluation.statistics import Interval, difference_interval, mean_interval
+from dspex.evaluation.statistics import Interval, mean_interval, t_interval
 from dspex.kernel.ports import JSON
 from dspex.kernel.program import Program
 from dspex.optimization.outcomes import Outcome, Outcomes
@@ -151,7 +151,7 @@ def _point(search: SearchView, candidate: str, keys: Sequence[Key], means: Mappi
 
 def _interval(outcomes: Outcomes, rows: Sequence[Outcome], name: str) -> Interval:
     values = [value for row in rows if (value := row.measure(name)) is not None]
-    return mean_interval(values) if name == "score" else difference_interval(values)
+    return mean_interval(values) if name == "score" else t_interval(values)
 
 
 def _dominated(item: str, compared: Mapping[str, Mapping[str, float]]) -> bool:

@@ -72,7 +72,7 @@ def draws(
     import optuna  # noqa: PLC0415 - heavy, and of an extra
 
     known = {name: _distribution(parameter) for name, parameter in parameters.items()}
-    with _quiet():
+    with quiet():
         sampler = optuna.samplers.TPESampler(
             seed=how.seed % 2**32,
             multivariate=how.joint,
@@ -114,7 +114,7 @@ def _suggested(trial: Trial, name: str, parameter: Parameter) -> Value:
 
 
 @contextmanager
-def _quiet() -> Generator[None]:
+def quiet() -> Generator[None]:
     """Optuna tells of each study, and warns that groups may change: neither is for whoever searches a program."""
     from optuna.exceptions import ExperimentalWarning  # noqa: PLC0415 - heavy, and of an extra
 

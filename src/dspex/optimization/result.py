@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
+from dspex.evaluation.statistics import is_binary, paired, t_interval
 from dspex.kernel.canonical import plain
 from dspex.kernel.difference import Change, differences
 from dspex.kernel.ports import JSON, Usage
 from dspex.kernel.program import Program
 from dspex.optimization.confirmation import Verdict
 from dspex.optimization.fronts import Front, Point
+from dspex.optimization.importance import Seen, importance_of
 from dspex.optimization.ports import QUARANTINED, Death, Ledger, SearchView
-from dspex.optimization.report import reported
+from dspex.optimization.reports.table import reported
+
+_PRIOR = 12
+_DETAILED = 24
+"""Candidates of the table that have an interval."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +37,10 @@ class Tried:
     """Mean over these, in 0..1."""
     gain: float
     """Mean difference to the seed program on the same examples."""
+    believed: float
+    """The gain, less the fewer examples it was seen on: gain * n / (n + 12)."""
+    interval: tuple[float, float] | None = None
+    """95%, of the gain, by pairs; None for those far down."""
 
 
 @dataclass(frozen=True)
@@ -104,9 +114,22 @@ class OptimizationResult:
         found = [item for item in self.ledger.deaths.values() if item.kills >= QUARANTINED]
         return tuple(sorted(found, key=lambda item: (item.example, item.candidate)))
 
-    def report(self) -> str:
-        """All of it as text for a terminal."""
-        return reported(self)
+    def importance(self) -> list[tuple[str, float]] | str:
+        """(path, share in 0..1) of every variable, the most important first; or in words why there is none.
+
+        Needs the extra `optimize`.
+        """
+        known = self.ledger.candidates
+        seen = [Seen(known[row.id].values, row.believed) for row in self.tried]
+        return importance_of(self.seed_program.space, seen, self.seed)
+
+    def report(self, form: str = "text") -> str:
+        """All of it: `text` for a terminal, `markdown`, or `html` as one element. Raises UnknownNameError."""
+        return reported(self.to_dict(), form, self.importance())
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows."""
+        return self.report("html")
 
     def to_dict(self) -> dict[str, JSON]:
         """All of it but the ledger, as JSON."""
@@ -153,7 +176,23 @@ def tried(search: SearchView) -> tuple[Tried, ...]:
         gain = sum(shared) / len(shared) if shared else 0.0
         found.append(
             Tried(
-                item.id, item.operator, item.parents, item.hypothesis, item.round, len(own), sum(own) / len(own), gain
+                item.id, item.operator, item.parents, item.hypothesis, item.round, len(own), sum(own) / len(own), gain,
+                gain * len(shared) / (len(shared) + _PRIOR),
             )
-        )
-    return tuple(sorted(found, key=lambda row: (-row.gain * row.n / (row.n + 12), row.round)))
+        )  # fmt: skip
+    found.sort(key=lambda row: (-row.believed, row.round))
+    return (*(replace(row, interval=_spread(search, row.id)) for row in found[:_DETAILED]), *found[_DETAILED:])
+
+
+def _spread(search: SearchView, candidate: str) -> tuple[float, float] | None:
+    """The interval of the mean paired difference to the seed program; None where there is none."""
+    ours, base = search.ledger.scores(candidate), search.ledger.scores(search.problem.seed_id)
+    shared = [key for key in search.problem.keys if key in ours and key in base]
+    first, second = [base[key] for key in shared], [ours[key] for key in shared]
+    if candidate == search.problem.seed_id or len(shared) < 2:
+        return None
+    if is_binary(first) and is_binary(second):
+        interval = paired(first, second).interval
+    else:
+        interval = t_interval([after - before for before, after in zip(first, second, strict=True)])
+    return interval.low, interval.high
