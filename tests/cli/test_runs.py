@@ -222,9 +222,9 @@ def test_the_handle_has_the_same_in_python(dspex: Dspex, tmp_path: Path) -> None
         page = folder / "report.html"
         assert asked(dspex, "runs", "report", run, "--format", "html", "--out", str(page))["out"] == str(page)
         assert page.read_text(encoding="utf-8").startswith("<!doctype html>")
-        assert dspex("runs", "report", run, "--format", "html", "--out", str(page)).returncode == 2, "it is there"
-        assert dspex("runs", "report", run, "--format", "markdown").stdout.startswith("# optimization of 'tickets'")
-        assert "did you mean 'html'" in dspex("runs", "report", run, "--format", "htm").stderr
+        assert dspex("runs", "report", run, "--format", "html", "--out", str(page)).code == 2, "it is there"
+        assert dspex("runs", "report", run, "--format", "markdown").out.startswith("# optimization of 'tickets'")
+        assert "did you mean 'html'" in dspex("runs", "report", run, "--format", "htm").err
         with library.attach(run[:-2], store=store) as held:
             assert held.events()[-1].kind == "run.completed"
             with pytest.raises(ConfigurationError, match="larger budget"):

@@ -90,6 +90,8 @@ def test_a_store_keeps_what_was_told_and_another_process_carries_it_on(tmp_path:
         assert finished(held).program == result.program
     with dspex.attach(id, store=store) as run:
         assert run.status().state == "completed"
+    with pytest.raises(ConfigurationError, match=r"is completed; fork it"):
+        dspex.Search.resume(id, runtime(cool), store=store)
 
 
 def test_proposals_are_written_by_the_runtimes_model_and_see_what_was_told() -> None:

@@ -92,7 +92,7 @@ def result() -> OptimizationResult:
 def test_html_holds_nothing_that_a_model_wrote_as_markup(result: OptimizationResult) -> None:
     assert result.improved
     html = result.report("html")
-    assert html == result._repr_html_()
+    assert html == result._repr_html_()  # pyright: ignore[reportPrivateUsage] - a notebook's name for it
     assert "<script" not in html
     assert "&lt;script&gt;alert(1)&lt;/script&gt;" in html
     seen = Tags()

@@ -10,7 +10,7 @@ from typing import TypedDict, Unpack
 
 from dspex.errors import ConfigurationError, DspexError
 from dspex.hosting.building import Live
-from dspex.hosting.conducting import PausedError, conduct
+from dspex.hosting.conducting import PausedError, conduct, take
 from dspex.hosting.handle import Run
 from dspex.hosting.hosts import HowToSearch, attach, in_memory, prepare
 from dspex.hosting.stores import IN_MEMORY, store_of
@@ -87,7 +87,7 @@ class AsyncSearch:
                 task.result()
             return cls(desk, task, None)
         prepared = await prepare(program, train, val, ToldMetric(), runtime, **how)
-        return cls._conducting(desk, prepared.run, Live(ToldMetric(), runtime, prepared.live.strategy, desk))
+        return await cls._conducting(desk, prepared.run, Live(ToldMetric(), runtime, prepared.live.strategy, desk))
 
     @classmethod
     async def resume(
@@ -95,12 +95,16 @@ class AsyncSearch:
     ) -> AsyncSearch:
         """A search of the store carried on, by whatever process; what was told is not asked again."""
         desk = Desk()
-        return cls._conducting(desk, await attach(id, store=store), Live(ToldMetric(), runtime, strategy, desk))
+        return await cls._conducting(desk, await attach(id, store=store), Live(ToldMetric(), runtime, strategy, desk))
 
     @classmethod
-    def _conducting(cls, desk: Desk, run: Run, live: Live) -> AsyncSearch:
-        task = asyncio.ensure_future(conduct(run.database, run.store, run.id, live=live))
-        return cls(desk, task, run)
+    async def _conducting(cls, desk: Desk, run: Run, live: Live) -> AsyncSearch:
+        try:
+            seat = await take(run.database, run.id)
+        except BaseException:
+            await run.aclose()
+            raise
+        return cls(desk, asyncio.ensure_future(conduct(run.database, run.store, seat, live)), run)
 
     @property
     def id(self) -> str:
