@@ -90,8 +90,28 @@ def test_at_the_top_only_a_clear_win_replaces_the_incumbent(wins: int, losses: i
     assert found.topped == ("a",)
 
 
-def test_below_the_top_nothing_replaces_the_incumbent() -> None:
-    assert after(20, 0, 2).incumbent != "a"
+@pytest.mark.parametrize(("wins", "losses", "rung", "leads"), [(8, 0, 1, True), (4, 2, 1, False), (8, 0, 0, False)])
+def test_below_the_top_only_a_gain_that_shows_on_few_examples_leads(
+    wins: int, losses: int, rung: int, leads: bool
+) -> None:
+    found = after(wins, losses, rung)
+    assert (found.incumbent == "a") == leads
+    assert found.topped == ()
+    assert [lane.candidate for lane in found.ready] == ([] if leads else ["a"])
+
+
+def test_who_leads_early_is_asked_the_rest_before_the_end_and_may_be_confirmed() -> None:
+    seed, best = [0.0] * VAL, [0.0, *[1.0] * (VAL - 1)]
+    leads = {"incumbent": "a"}
+    search = search_of({"seed": seed[:16], "a": best[:16]}, affordable=2 * (VAL - 16))
+    memo = {**Standing(search.problem.seed_id).written(), **leads}
+    race = Race(8, VAL)
+    assert race.room(search, memo) == 0, "the budget that is left is owed to it"
+    asked = race.plan(search, memo, []).pairs
+    assert {candidate for candidate, _, _ in asked} == {"a", search.problem.seed_id}
+    assert len(asked) == 2 * (VAL - 16)
+    whole = search_of({"seed": seed, "a": best})
+    assert race.finalists(whole, memo).best_first == ("a",)
 
 
 def test_a_new_incumbent_is_met_by_everyone_still_in_the_race() -> None:

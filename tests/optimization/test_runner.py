@@ -301,7 +301,7 @@ def test_a_judges_calls_come_out_of_the_same_budget() -> None:
     judge = Judge("Say whether the label is right.")
     result = searched(program(instructions=Text()), counting, 600, metric=judge)
     assert result.usage.calls == len(seen) <= 600
-    assert sum(map(judges, seen)) > 200
+    assert sum(map(judges, seen)) > 100
 
 
 def test_a_program_of_two_steps_is_searched_in_both() -> None:

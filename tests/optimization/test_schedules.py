@@ -140,7 +140,7 @@ def test_every_schedule_keeps_the_contract(name: str, **given: Any) -> None:
 def test_every_schedule_ends_with_a_good_candidate(name: str) -> None:
     it = driven(name, skilled, 800)
     leader = it.schedule.leader(it.view(), it.memo)
-    assert share(leader) > 0.8
+    assert share(leader) > 0.75
     assert leader in it.schedule.finalists(it.view(), it.memo).best_first
 
 

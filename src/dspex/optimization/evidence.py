@@ -10,19 +10,27 @@ from dspex.optimization.ports import Candidate, Evaluation, SearchView, Trace
 from dspex.optimization.stages import Hole
 
 MINIBATCH = 16
-"""Training examples a parent is run on to see it fail."""
+"""Training examples a parent is run on at a time to see it fail."""
+ENOUGH, MOST = 4, 3
+"""Failures that are enough, and minibatches after which a parent that hardly fails is asked no more."""
 
 
 async def seen(search: SearchView, parents: Sequence[Candidate], size: int = MINIBATCH) -> dict[str, list[Evaluation]]:
-    """Each parent's rows on this round's minibatch of training examples, worst first."""
-    batch = search.minibatch(size)
-    who = sorted({item.id for item in parents})
-    rows = await search.lab.evaluate([(parent, example, 0) for parent in who for example in batch])
-    found: dict[str, list[Evaluation]] = {parent: [] for parent in who}
-    for row in sorted(rows, key=lambda row: (row.score or 0.0, row.example)):
-        if row.score is not None:
-            found[row.candidate].append(row)
-    return found
+    """Each parent's rows on as many training examples as it takes to see it fail a few times, worst first.
+
+    The examples come in an order that is the same all through the run, so that what a parent was run on before, in
+    this round or an earlier one, is not bought again.
+    """
+    order = [item.id for item in search.problem.train]
+    Random(f"{search.problem.seed}/evidence").shuffle(order)
+    found: dict[str, list[Evaluation]] = {parent: [] for parent in sorted({item.id for item in parents})}
+    for start in range(0, min(len(order), MOST * size), size):
+        few = [who for who, rows in found.items() if sum((row.score or 0.0) < 1 for row in rows) < ENOUGH]
+        rows = await search.lab.evaluate([(who, example, 0) for who in few for example in order[start : start + size]])
+        for row in rows:
+            if row.score is not None:
+                found[row.candidate].append(row)
+    return {who: sorted(rows, key=lambda row: (row.score or 0.0, row.example)) for who, rows in found.items()}
 
 
 def call_of(row: Evaluation, step: str, rng: Random | None = None) -> Trace | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from random import Random
 
 from dspex.kernel.ports import JSON
@@ -9,6 +10,7 @@ from dspex.kernel.variables import Text, Variable
 from dspex.optimization.ports import Candidate, Proposal, Turn, VariableKind
 from dspex.optimization.stages import holes, text_of
 
+_SENTENCE = re.compile(r"(?<=[.!?])\s+")
 ANY: frozenset[VariableKind] = frozenset({"float", "integer", "boolean", "choice", "text", "demos", "subset"})
 
 
@@ -66,6 +68,13 @@ class Trimming:
         return found
 
 
+def united(one: str, other: str) -> str:
+    """The first text, and behind it what only the second says: line by line, or sentence by sentence on one line."""
+    if "\n" in one or "\n" in other:
+        return "\n".join(dict.fromkeys([*one.splitlines(), *other.splitlines()]))
+    return " ".join(dict.fromkeys([*_SENTENCE.split(one.strip()), *_SENTENCE.split(other.strip())]))
+
+
 def _pair(turn: Turn) -> tuple[Candidate, Candidate]:
     one = turn.parent()
     return one, turn.rng.choice([item for item in turn.parents if item is not one])
@@ -74,6 +83,5 @@ def _pair(turn: Turn) -> tuple[Candidate, Candidate]:
 def _joined(variable: Variable, one: JSON, other: JSON, rng: Random) -> JSON:
     if not (isinstance(variable, Text) and isinstance(one, str) and isinstance(other, str)) or rng.random() < 0.5:
         return other
-    lines = dict.fromkeys([*one.splitlines(), *other.splitlines()])
-    joined = "\n".join(lines)
+    joined = united(one, other)
     return joined if variable.problem(joined) is None else other

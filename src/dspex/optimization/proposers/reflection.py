@@ -62,6 +62,7 @@ def _asked(
     inputs = [item.name for item in hole.step.signature.inputs]
     outputs = [item.name for item in hole.step.signature.outputs]
     rows = [{"inputs": picked(item, inputs), "expected": picked(item, outputs)} for item in worked]
-    wrong = told(search, hole, failures[:FAILURES])
+    some = rng.sample(failures, min(FAILURES, len(failures)))  # so that each request has other evidence
+    wrong = told(search, hole, sorted(some, key=lambda row: (row.score or 0.0, row.example)))
     parts = (*shown("Labelled examples", rows), *shown("Mistakes made under the current instructions", wrong))
     return Rewriting(hole, parent.values, parts, rng.choice(AIMS), index)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 
 from dspex.evaluation.statistics import probability_better
@@ -37,6 +38,16 @@ def mean_of(search: SearchView, candidate: str, size: int) -> float:
     scores = search.ledger.scores(candidate)
     found = [scores[key] for key in search.problem.keys[:size] if key in scores]
     return sum(found) / len(found) if found else 0.0
+
+
+def ahead(search: SearchView, challenger: str, other: str, size: int) -> float:
+    """By how much the challenger is ahead on shared examples, at the least: a standard error below the mean."""
+    ours, theirs = search.ledger.scores(challenger), search.ledger.scores(other)
+    by = [ours[key] - theirs[key] for key in search.problem.keys[:size] if key in ours and key in theirs]
+    if not by:
+        return 0.0
+    mean = sum(by) / len(by)
+    return mean - math.sqrt(sum((item - mean) ** 2 for item in by) + 1.0) / len(by)
 
 
 def missing(search: SearchView, candidates: Iterable[str], keys: Iterable[Key]) -> list[Pair]:

@@ -2,7 +2,8 @@
 
 After each rung a challenger is dropped where the probability that it is better is below 0.05, goes on above 0.2, and
 waits in between, to be continued only when nothing better is at hand. At the top, above 0.95, it replaces the
-incumbent.
+incumbent; from the second rung on it does so above 0.98, since a large gain shows on few examples. One that took
+over early is asked the rest before the search ends, so that the confirmation is decided on all of val.
 """
 
 from __future__ import annotations
@@ -15,15 +16,15 @@ from dspex.kernel.ports import JSON
 from dspex.optimization.ports import Draft, Finalists, Pair, SearchView
 from dspex.optimization.schedules.comparing import (
     Key,
+    ahead,
     chance_of,
-    mean_of,
     missing,
     ranked,
     shown_better,
     unasked_of_flawless,
 )
 
-DROP, PROMOTE, REPLACE = 0.05, 0.2, 0.95
+DROP, PROMOTE, REPLACE, EARLY = 0.05, 0.2, 0.95, 0.98
 LADDER = (8, 16, 32, 64)
 
 
@@ -143,13 +144,17 @@ class Race:
                 topped.append(lane.candidate)
                 if chance > REPLACE:
                     champions.append(lane.candidate)
+            elif chance > EARLY and lane.rung:
+                champions.append(lane.candidate)
+                ready.append(judged)
             elif worth > self.promote:
                 ready.append(judged)
             else:
                 waiting.append(judged)
-        incumbent = (
-            max(champions, key=lambda item: mean_of(search, item, self.top)) if champions else standing.incumbent
+        incumbent = max(
+            champions, key=lambda item: ahead(search, item, standing.incumbent, self.top), default=standing.incumbent
         )
+        ready = [lane for lane in ready if lane.candidate != incumbent]
         found = Standing(incumbent, (), tuple(ready), tuple(waiting), tuple(topped))
         return (self._judged_again(search, found) if champions else found).written()
 
@@ -177,7 +182,8 @@ class Race:
         if unasked_of_flawless(search, standing.incumbent, self.top):
             return 0
         rungs = self.rungs
-        owed = sum(rungs[lane.rung + 1] - rungs[lane.rung] for lane in standing.ready)
+        owed = sum(rungs[lane.rung + 1] - rungs[lane.rung] for lane in self._going_on(standing.ready)[0])
+        owed += len(self._owed(search, standing.incumbent))
         return self.width if search.affordable >= owed + 2 * self.width * rungs[0] else 0
 
     def plan(self, search: SearchView, memo: JSON, fresh: Sequence[str]) -> Draft:
@@ -190,17 +196,21 @@ class Race:
         while waiting and len(lanes) < self.width:
             lane = waiting.pop(0)
             lanes.append(replace(lane, rung=lane.rung + 1))
+        last = self._owed(search, standing.incumbent)
+        room = search.affordable - len(last)
         pairs: dict[Pair, None] = {}
         taken: list[Lane] = []
         left = queued
         for lane in lanes:
             wanted = [pair for pair in self._pairs(search, standing.incumbent, lane) if pair not in pairs]
-            if len(pairs) + len(wanted) > search.affordable:
+            if len(pairs) + len(wanted) > room:
                 if lane.rung:
                     left.append(replace(lane, rung=lane.rung - 1))
                 continue
             pairs.update(dict.fromkeys(wanted))
             taken.append(lane)
+        if not taken:
+            pairs.update(dict.fromkeys(last[: int(min(search.affordable, len(last)))]))
         state = Standing(standing.incumbent, tuple(taken), tuple(left), tuple(waiting), standing.topped)
         return Draft(tuple(pairs), state.written(), tuple(lane.candidate for lane in taken if not lane.rung))
 
@@ -224,7 +234,15 @@ class Race:
         return Standing.read(memo, search.problem.seed_id).incumbent
 
     def finalists(self, search: SearchView, memo: JSON) -> Finalists:
-        return shown_better(search, Standing.read(memo, search.problem.seed_id).topped, self.top)
+        standing = Standing.read(memo, search.problem.seed_id)
+        led = () if standing.incumbent == search.problem.seed_id else (standing.incumbent,)
+        return shown_better(search, tuple(dict.fromkeys((*standing.topped, *led))), self.top)
+
+    def _owed(self, search: SearchView, incumbent: str) -> list[Pair]:
+        """What an incumbent that took over early has not been asked yet, and the seed program beside it."""
+        if incumbent == search.problem.seed_id:
+            return []
+        return missing(search, (search.problem.seed_id, incumbent), search.problem.keys[: self.top])
 
     def _judged_again(self, search: SearchView, standing: Standing) -> Standing:
         """Against the new incumbent, on what each lane has: some that were promoted wait or are out."""
