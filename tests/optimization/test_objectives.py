@@ -132,6 +132,30 @@ def test_without_objectives_a_cheaper_and_worse_candidate_is_dropped() -> None:
     assert longest(ledger) <= 16 < longest(more)
 
 
+def test_moves_weigh_all_objectives_where_optuna_is_there() -> None:
+    ledger = MemoryLedger()
+    aimed("score", "cost", ledger=ledger)
+    assert "tpe" in {item.operator for item in ledger.candidates.values()}
+    alone = MemoryLedger()
+    aimed(ledger=alone)
+    assert "tpe" not in {item.operator for item in alone.candidates.values()}
+
+
+def test_without_optuna_the_other_proposers_search_the_front(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("dspex.optimization.strategies.portfolio.installed", lambda: False)
+    ledger = MemoryLedger()
+    result = aimed("score", "cost", ledger=ledger)
+    assert {item.operator for item in ledger.candidates.values()} == {"seed", "random"}
+    assert set(models(result)) == set(MODELS)
+
+
+@pytest.mark.parametrize("strategy", ["auto", "beacon", "tpe"])
+def test_other_strategies_keep_constraints_and_find_a_front(strategy: str) -> None:
+    result = aimed("score", "cost", constraints=("cost <= 0.005",), strategy=strategy, model="openai/gpt-5-nano")
+    assert "openai/gpt-5" not in models(result)
+    assert result.program.values["label.model"] == "openai/gpt-5-mini"
+
+
 def test_with_objectives_a_search_is_the_same_again_whatever_its_concurrency() -> None:
     found: list[Any] = []
     for concurrency in (1, 16):
@@ -143,7 +167,7 @@ def test_with_objectives_a_search_is_the_same_again_whatever_its_concurrency() -
             ledger=ledger,
             options=SearchOptions(concurrency=concurrency),
         )
-        found.append((rows_of(ledger), result.to_dict() | {"seconds": 0}))
+        found.append((rows_of(ledger), result.to_dict() | {"seconds": 0, "fitting": 0}))
     assert found[0] == found[1]
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from operator import mul
 from random import Random
 
 from dspex.evaluation.statistics import probability_better
@@ -47,6 +48,7 @@ class Outcomes:
         self.objectives, self._seed = objectives, seed
         self._rows: dict[str, dict[Key, Outcome]] = {}
         self._kept: dict[tuple[str, int], float] = {}
+        self._drawn: dict[int, list[list[float]]] = {}
 
     def add(self, candidate: str, key: Key, outcome: Outcome) -> None:
         self._rows.setdefault(candidate, {})[key] = outcome
@@ -54,6 +56,14 @@ class Outcomes:
     def of(self, candidate: str) -> Mapping[Key, Outcome]:
         """(example, sample) to outcome."""
         return self._rows.get(candidate, {})
+
+    def lower(self, candidate: str) -> tuple[float, ...] | None:
+        """The candidate's means of all objectives but the score; None where one of them is not known."""
+        rows = list(self.of(candidate).values())
+        columns = [[row.measure(name) for row in rows] for name in self.objectives.of if name != "score"]
+        means = [_mean(column, [1.0] * len(rows)) for column in columns]
+        known = tuple(mean for mean in means if mean is not None)
+        return known if len(known) == len(means) else None
 
     def kept(self, candidate: str) -> float:
         """The chance that the candidate's means keep every constraint, by the Bayesian bootstrap; 1 where none is
@@ -63,7 +73,7 @@ class Outcomes:
             return 1.0
         known = (candidate, len(rows))
         if known not in self._kept:
-            self._kept[known] = self._chance(rows, Random(f"{self._seed}/kept/{len(rows)}"))
+            self._kept[known] = self._chance(rows)
         return self._kept[known]
 
     def allowed(self, candidate: str) -> bool:
@@ -96,20 +106,25 @@ class Outcomes:
     def _better(self, first: Sequence[float], second: Sequence[float]) -> float:
         return probability_better(first, second, seed=self._seed)
 
-    def _chance(self, rows: Sequence[Outcome], rng: Random) -> float:
+    def _chance(self, rows: Sequence[Outcome]) -> float:
+        columns = {name: [row.measure(name) for row in rows] for name in self.objectives.measured}
         held = 0
-        for _ in range(_DRAWS):
-            weights = [-math.log(1 - rng.random()) for _ in rows]
-            means = {
-                name: found for name in self.objectives.measured if (found := _mean(rows, weights, name)) is not None
-            }
+        for weights in self._weights(len(rows)):
+            means = {name: mean for name, column in columns.items() if (mean := _mean(column, weights)) is not None}
             held += all(constraint.holds(means) for constraint in self.objectives.parsed)
         return held / _DRAWS
 
+    def _weights(self, size: int) -> list[list[float]]:
+        """Draws of the Bayesian bootstrap, the same for every candidate of so many rows."""
+        if size not in self._drawn:
+            rng = Random(f"{self._seed}/kept/{size}")
+            self._drawn[size] = [[-math.log(1 - rng.random()) for _ in range(size)] for _ in range(_DRAWS)]
+        return self._drawn[size]
 
-def _mean(rows: Sequence[Outcome], weights: Sequence[float], name: str) -> float | None:
-    known = [
-        (weight, value) for weight, row in zip(weights, rows, strict=True) if (value := row.measure(name)) is not None
-    ]
-    total = math.fsum(weight for weight, _ in known)
-    return math.fsum(weight * value for weight, value in known) / total if total else None
+
+def _mean(column: Sequence[float | None], weights: Sequence[float]) -> float | None:
+    """The weighted mean of what is known; None where nothing is."""
+    known = [value for value in column if value is not None]
+    if len(known) < len(column):
+        weights = [weight for weight, value in zip(weights, column, strict=True) if value is not None]
+    return sum(map(mul, weights, known)) / sum(weights) if known else None

@@ -31,6 +31,8 @@ class Observed:
 
     values: Mapping[str, Value]
     score: float
+    lower: tuple[float, ...] = ()
+    """Further objectives, which are the better the lower; the same number in every observation."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,10 +82,13 @@ def draws(
             constant_liar=True,
             n_startup_trials=how.startup,
         )
-        study = optuna.create_study(direction="maximize", sampler=sampler)
+        more = len(observed[0].lower) if observed else 0
+        directions = [optuna.study.StudyDirection.MAXIMIZE] + [optuna.study.StudyDirection.MINIMIZE] * more
+        study = optuna.create_study(directions=directions, sampler=sampler)
         for item in observed:
             active = {name: known[name] for name in item.values}
-            study.add_trial(optuna.trial.create_trial(params=dict(item.values), distributions=active, value=item.score))
+            reached = [item.score, *item.lower]
+            study.add_trial(optuna.trial.create_trial(params=dict(item.values), distributions=active, values=reached))
         found: list[T] = []
         for _ in range(how.count):
             trial = study.ask()

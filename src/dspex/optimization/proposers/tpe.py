@@ -27,7 +27,8 @@ class ParzenMoves:
 
     Every other draw takes each variable for itself, since interactions are rare, and every other all together. What it
     is told of a candidate is its gain over the seed program on the examples that both have, shrunk the more the fewer
-    these are: a candidate that was lucky on eight examples is not taken for the best.
+    these are: a candidate that was lucky on eight examples is not taken for the best. Where cost, tokens or latency are
+    objectives too, the draws are those of the multi-objective estimator (Ozaki et al. 2022).
     """
 
     name: str = "tpe"
@@ -41,7 +42,11 @@ class ParzenMoves:
         gains = believed(search, len(search.problem.val))
         seen = _seen(search, gains)
         encoding = encoding_of(space, [item.values for item in seen])
-        observed = [Observed(encoding.encoded(item.values), gains[item.id]) for item in seen]
+        observed = [
+            Observed(encoding.encoded(item.values), gains[item.id], lower)
+            for item in seen
+            if (lower := search.outcomes.lower(item.id)) is not None
+        ]
         with search.fitting:
             drawn = _drawn(encoding, observed, TRIES * turn.count, turn.rng)
         found: dict[str, Proposal] = {}

@@ -10,6 +10,7 @@ from typing import Any, Protocol
 
 from dspex.errors import BudgetExceededError, VariableError
 from dspex.kernel.ports import JSON
+from dspex.optimization.parzen import installed
 from dspex.optimization.ports import (
     Candidate,
     FeedbackReader,
@@ -22,6 +23,7 @@ from dspex.optimization.ports import (
     Turn,
 )
 from dspex.optimization.problem import Problem
+from dspex.optimization.proposers.tpe import ParzenMoves
 from dspex.optimization.schedules.racing import LADDER, Race
 from dspex.optimization.stages import kind_of
 
@@ -155,8 +157,11 @@ class Portfolio:
         return self.schedule(memo["width"], memo["top"])
 
     def _able(self, problem: Problem) -> list[Proposer]:
+        """Those that find something to vary; for several objectives also moves that weigh them, given Optuna."""
         kinds = {kind_of(item) for item in problem.space}
-        return [item for item in self.proposers if kinds & item.needs]
+        able = [item for item in self.proposers if kinds & item.needs]
+        several = len(problem.objectives.of) > 1 and able and not any(isinstance(item, ParzenMoves) for item in able)
+        return [*able, ParzenMoves()] if several and installed() else able
 
     def _opening(self, search: SearchView) -> dict[str, Any]:
         """Fixed for the run by what the budget pays for: new candidates a round, examples at the top."""

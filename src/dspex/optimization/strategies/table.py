@@ -58,6 +58,7 @@ STRATEGIES: Mapping[str, Recipe] = {
     ),
     "beacon": Recipe(
         lambda: (
+            CheapFixes(),
             BootstrapDemonstrations(),
             Reflection(),
             Crossover(),
@@ -68,6 +69,7 @@ STRATEGIES: Mapping[str, Recipe] = {
         ),
         schedule="response",
         chooser=lambda: Acquisition(AdditiveProcess()),
+        headroom=True,
     ),
     "bootstrap": Recipe(lambda: (BootstrapDemonstrations(),)),
     "gepa": Recipe(lambda: (ParetoReflection(), Merging()), classic=lambda _: Gepa()),
