@@ -11,7 +11,7 @@ from benchmarks.environments import PACKAGES, ROOT
 
 _HERE = Path(__file__).parent
 _WORLDS = ("words", "reading", "answering", "worlds", "evidence", "proposing", "server", "client")
-_OURS = ("ours", "oracle", "programs", "variants")
+_OURS = ("ours", "oracle", "programs", "variants", "ablations")
 
 
 @cache

@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from benchmarks.optimizers import measures, tables
+from benchmarks.optimizers.ablations import ABLATIONS
 from benchmarks.optimizers.families import FAMILIES
 from benchmarks.optimizers.plan import FLAT, PEERS, kinds
 from benchmarks.optimizers.rows import Row, strategies
-from benchmarks.optimizers.variants import ABLATIONS
 
 WANTED, LEAST = 0.5, 0.67
 """Median ratio of calls that is aimed at, and the most that still counts as success."""
@@ -136,7 +136,7 @@ def _baselines(rows: Sequence[Row]) -> str:
     return "Families with models, adapters and numbers to choose, pooled.\n\n" + "\n".join(lines)
 
 
-_OTHERS = ("random", "auto-halving", "optuna-random", "optuna-tpe", "optuna-halving")
+_OTHERS = ("random", "random-halving", "tpe", "optuna-random", "optuna-tpe", "optuna-halving")
 
 
 def _ablations(rows: Sequence[Row]) -> str:

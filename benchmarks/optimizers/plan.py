@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from benchmarks.optimizers.ablations import ABLATIONS
 from benchmarks.optimizers.baselines import BASELINES
 from benchmarks.optimizers.families import DEVELOPMENT, FAMILIES, HELD_OUT, REPORTED
 from benchmarks.optimizers.running import Job
-from benchmarks.optimizers.variants import ABLATIONS, STRATEGIES
+from benchmarks.optimizers.variants import BASELINE, CLASSICS, STRATEGIES
 
 PEERS = ("dspy-bootstrap", "dspy-gepa", "dspy-mipro", "dspy-simba")
 BUDGET = 1500
@@ -13,13 +14,13 @@ SEEDS = 10
 FLAT = "flat"
 FLAT_RUNS = 200
 """Runs of ours without headroom: the share that ends below the seed program is small, so it takes many."""
-ABLATED = ("inferred", "stages", "mixed", "demonstrations")
+ABLATED = ("inferred", "stages", "mixed")
 
 
 def strategies_of(family: str) -> list[str]:
     """Ours, the peers where their programs have all that may vary, Optuna where there is more than that."""
     shared = FAMILIES[family].shared
-    return [*STRATEGIES, *(PEERS if shared else BASELINES)]
+    return [*STRATEGIES, *((*CLASSICS, *PEERS) if shared else (*BASELINE, *BASELINES))]
 
 
 def report(seeds: int = SEEDS, budget: int = BUDGET, flat: int = FLAT_RUNS) -> list[Job]:

@@ -12,15 +12,17 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 from benchmarks.environments import ROOT, SetupError
-from benchmarks.optimizers import baselines, code, ours
+from benchmarks.optimizers import code
+from benchmarks.optimizers.baselines import BASELINES
 from benchmarks.optimizers.rows import Row, append
-from dspex import DspexError
-from dspex.errors import ConfigurationError
 
 SPARE = 1.25
 """A peer's natural run may take so many times the budget before the server refuses: it cannot be told to stop."""
+LANES = 2
+"""Workers for ours at once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +48,7 @@ class Job:
         """Digest of the code that the run depends on."""
         if self.theirs:
             return code.of_peers()
-        return code.of_baselines() if self.strategy in baselines.BASELINES else code.of_ours()
+        return code.of_baselines() if self.strategy in BASELINES else code.of_ours()
 
 
 @contextmanager
@@ -68,78 +70,92 @@ def served() -> Generator[str]:
 
 
 def perform(jobs: Sequence[Job], python: Path | None, rows: Path, say: Callable[[str], None]) -> None:
-    """All jobs; each row is appended as soon as it is there. `python`: of the peers' environment."""
-    lock = threading.Lock()
-
-    def keep(job: Job, row: Row) -> None:
-        with lock:
-            append(rows, replace(row, code=job.code))
-        say(f"{row.family} {row.seed} {row.strategy}: {row.gain:.0%} of the gain, {row.calls} calls")
-
-    theirs = [job for job in jobs if job.theirs]
-    failures: list[BaseException] = []
-
-    def peers() -> None:
-        try:
-            if python is not None:
-                _peers(theirs, python, keep)
-        except BaseException as error:  # raised again where all is joined
-            failures.append(error)
-
-    thread = threading.Thread(target=peers, name="peers")
-    thread.start()
-    try:
-        _ours([job for job in jobs if not job.theirs], keep, say)
-    finally:
+    """All jobs, a lane for the peers (`python` is of their environment) and two for ours; each row is appended as soon
+    as it is there. What fails of ours is said and leaves no row."""
+    theirs, mine = [job for job in jobs if job.theirs], [job for job in jobs if not job.theirs]
+    desk = _Desk(rows, say)
+    lanes = [_Lane(desk, sys.executable, "benchmarks.optimizers.worker", mine) for _ in range(LANES if mine else 0)]
+    if theirs and python is not None:
+        lanes.append(_Lane(desk, str(python), "benchmarks.optimizers.dspy_worker", theirs))
+    threads = [threading.Thread(target=lane.run, name=lane.module) for lane in lanes]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
         thread.join()
-    if failures:
-        raise failures[0]
+    if failure := next((lane.failure for lane in lanes if lane.failure is not None), None):
+        raise failure
 
 
-def _ours(jobs: Sequence[Job], keep: Callable[[Job, Row], None], say: Callable[[str], None]) -> None:
-    absent: set[tuple[str, str]] = set()
-    if not jobs:
-        return
-    with served() as server:
-        for job in jobs:
-            if (job.family, job.strategy) in absent:
-                continue
-            runner = baselines.run if job.strategy in baselines.BASELINES else ours.run
-            try:
-                keep(job, runner(server, job.family, job.seed, job.strategy, job.budget))
-            except ConfigurationError as error:  # it is not built yet, or does not vary what this family has
-                absent.add((job.family, job.strategy))
-                say(f"{job.family}, {job.strategy} left out: {error}")
-            except DspexError as error:
-                say(f"{job.family} {job.seed} {job.strategy} failed: {type(error).__name__}: {error}")
+class _Desk:
+    """Hands jobs out and keeps rows; shared by the lanes."""
+
+    def __init__(self, rows: Path, say: Callable[[str], None]) -> None:
+        self._rows, self._say, self._lock = rows, say, threading.Lock()
+        self._taken: set[Job] = set()
+        self._absent: set[tuple[str, str]] = set()
+
+    def next(self, jobs: Sequence[Job]) -> Job | None:
+        """One that nobody has taken."""
+        with self._lock:
+            for job in jobs:
+                if job not in self._taken and (job.family, job.strategy) not in self._absent:
+                    self._taken.add(job)
+                    return job
+        return None
+
+    def keep(self, job: Job, data: dict[str, Any]) -> None:
+        """A worker's line."""
+        with self._lock:
+            if "failed" in data:
+                if data["absent"]:
+                    self._absent.add((job.family, job.strategy))
+                self._say(f"{job.family} {job.seed} {job.strategy} left out: {data['failed']}")
+                return
+            data["trajectory"] = tuple((calls, score) for calls, score in data["trajectory"])
+            row = replace(Row(**data), code=job.code)
+            append(self._rows, row)
+            self._say(f"{row.family} {row.seed} {row.strategy}: {row.gain:.0%} of the gain, {row.calls} calls")
 
 
-def _peers(jobs: Sequence[Job], python: Path, keep: Callable[[Job, Row], None]) -> None:
-    if not jobs:
-        return
-    with served() as server, TemporaryDirectory(prefix="dspex-bench") as folder:
-        argv = [str(python), "-m", "benchmarks.optimizers.dspy_worker", server]
-        noise = Path(folder) / "stderr"
+@dataclass(slots=True)
+class _Lane:
+    """A server and a worker, one job after the other."""
+
+    desk: _Desk
+    python: str
+    module: str
+    jobs: Sequence[Job]
+    failure: Exception | None = None
+
+    def run(self) -> None:
+        """All that is left of the jobs; what goes wrong is kept for whoever joins."""
+        try:
+            with served() as server, TemporaryDirectory(prefix="dspex-bench") as folder:
+                self._work(server, Path(folder) / "stderr")
+        except Exception as error:
+            self.failure = error
+
+    def _work(self, server: str, noise: Path) -> None:
         with noise.open("w", encoding="utf-8") as errors:
             pipe = subprocess.PIPE
+            argv = [self.python, "-m", self.module, server]
             process = subprocess.Popen(argv, cwd=ROOT, stdin=pipe, stdout=pipe, stderr=errors, text=True)
             assert process.stdin is not None
             assert process.stdout is not None
-            for job in jobs:
-                asked = {**_described(job), "limit": int(job.budget * SPARE)}
-                process.stdin.write(json.dumps(asked) + "\n")
+            while (job := self.desk.next(self.jobs)) is not None:
+                process.stdin.write(json.dumps(_described(job)) + "\n")
                 process.stdin.flush()
                 line = process.stdout.readline()
                 if not line:
                     break
-                data = json.loads(line)
-                data["trajectory"] = tuple((calls, score) for calls, score in data["trajectory"])
-                keep(job, Row(**data))
+                self.desk.keep(job, json.loads(line))
             process.stdin.close()
             ended = process.wait()
         if ended:
-            raise SetupError(f"the peers' worker ended with {ended}: {noise.read_text(encoding='utf-8')[-1500:]}")
+            said = noise.read_text(encoding="utf-8")[-1500:]
+            raise SetupError(f"{self.module} ended with {ended}: {said}")
 
 
 def _described(job: Job) -> dict[str, object]:
-    return {"family": job.family, "seed": job.seed, "strategy": job.strategy, "budget": job.budget}
+    limit = int(job.budget * SPARE)
+    return {"family": job.family, "seed": job.seed, "strategy": job.strategy, "budget": job.budget, "limit": limit}

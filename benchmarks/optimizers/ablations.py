@@ -1,0 +1,81 @@
+"""Strategies with a part taken out: what a part is worth is what is missing without it.
+
+To add one, add a line to `ABLATIONS`: a name that begins with the strategy it is compared with, and what is passed to
+`dspex.optimize`.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from statistics import NormalDist, fmean, pvariance
+from typing import Any
+
+from dspex.optimization.ports import ScheduleOf, SearchOptions, SearchView
+from dspex.optimization.schedules.comparing import Key, ranked
+from dspex.optimization.schedules.racing import Race
+from dspex.optimization.schedules.response import response
+from dspex.optimization.strategies.acquisition import Acquisition
+from dspex.optimization.strategies.headroom import Headroom
+from dspex.optimization.strategies.portfolio import Portfolio
+from dspex.optimization.strategies.table import STRATEGIES
+from dspex.optimization.surrogates.additive import AdditiveProcess
+
+Variant = Callable[[], Mapping[str, Any]]
+
+
+@dataclass(frozen=True)
+class Unpaired:
+    """`Comparison` that buys the same evaluations and compares the two means as if they were of different examples."""
+
+    def keys(self, search: SearchView, incumbent: str, challenger: str, size: int) -> Sequence[Key]:
+        return search.problem.keys[:size]
+
+    def chance(self, search: SearchView, challenger: str, other: str, size: int) -> float:
+        ours, theirs = ([*search.ledger.scores(item).values()] for item in (challenger, other))
+        if not ours or not theirs:
+            return 0.5
+        # One right and one wrong answer are added to each, so that no spread is 0.
+        spread = sum(pvariance([*scores, 0.0, 1.0]) / len(scores) for scores in (ours, theirs))
+        return NormalDist().cdf((fmean(ours) - fmean(theirs)) / math.sqrt(spread))
+
+    def ranking(self, search: SearchView, top: int) -> list[str]:
+        return ranked(search, top)
+
+
+def unpaired(width: int, top: int) -> Race:
+    """The race without pairing."""
+    return Race(width, top, "unpaired", Unpaired())
+
+
+def _changed(strategy: str, **more: Any) -> Variant:
+    return lambda: {"strategy": strategy, **more}
+
+
+def _auto(schedule: ScheduleOf) -> Variant:
+    return lambda: {"strategy": Headroom(Portfolio("auto", STRATEGIES["auto"].proposers(), schedule=schedule))}
+
+
+def _beacon(*, schedule: ScheduleOf = response, surrogate: bool = True, **parts: bool) -> Variant:
+    def make() -> Mapping[str, Any]:
+        chooser = Acquisition(AdditiveProcess() if surrogate else None, **parts)
+        return {"strategy": Portfolio("beacon", STRATEGIES["beacon"].proposers(), None, schedule, chooser)}
+
+    return make
+
+
+ABLATIONS: Mapping[str, Variant] = {
+    "auto-full": _changed("auto", schedule="full"),
+    "auto-halving": _changed("auto", schedule="halving"),
+    "auto-response": _changed("auto", schedule="response"),
+    "auto-unpaired": _auto(unpaired),
+    "auto-no-headroom": _changed("auto", options=SearchOptions(headroom=False)),
+    "auto-no-reserve": _changed("auto", options=SearchOptions(reserve=0.0)),
+    "beacon-no-surrogate": _beacon(surrogate=False),
+    "beacon-no-item-response": _beacon(schedule=Race, item_response=False),
+    "beacon-no-bandit": _beacon(bandit=False),
+    "beacon-no-cooling": _beacon(cooling=False),
+    "beacon-no-stopping": _beacon(stopping=False),
+}
+"""What comes before the first dash is what it is compared with."""
