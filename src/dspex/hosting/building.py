@@ -105,7 +105,7 @@ def specify(connection: Connection, wanted: Wanted, problem: Problem) -> RunSpec
         options=asdict(wanted.options),
         isolation=wanted.isolation,
         objectives=wanted.objectives,
-        imports=(*imports, *_strategy_code(wanted.strategy)),
+        imports=(*imports, *strategy_code(wanted.strategy)),
         fingerprints=fingerprints(metric, imports),
         live=tuple(live),
     )
@@ -202,7 +202,7 @@ def _metric(spec: RunSpec) -> Any:
     return metric_of(spec.metric)
 
 
-def _strategy_code(strategy: str | Strategy) -> tuple[Reference, ...]:
+def strategy_code(strategy: str | Strategy) -> tuple[Reference, ...]:
     """Where another process finds a strategy that is named by import path."""
     if not isinstance(strategy, str) or not is_path(strategy):
         return ()

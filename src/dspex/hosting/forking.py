@@ -8,7 +8,7 @@ from sqlalchemy import Connection
 
 from dspex.clients.budget import Budget
 from dspex.errors import ConfigurationError
-from dspex.hosting.building import changed, fingerprints
+from dspex.hosting.building import changed, fingerprints, strategy_code
 from dspex.hosting.specification import Carried, RunSpec
 from dspex.kernel.ports import JSON, Usage
 from dspex.optimization.ports import SearchOptions
@@ -46,7 +46,8 @@ def fork(
         "carried": None,
         "fingerprints": fingerprints(spec.metric, spec.imports),
     }
-    if strategy not in (None, spec.strategy):
+    if strategy is not None and strategy != spec.strategy:
+        values["imports"] = (*spec.imports, *strategy_code(strategy))
         values["live"] = tuple(text for text in spec.live if not text.startswith("the strategy "))
     made = spec.model_copy(update=values)
     head = {

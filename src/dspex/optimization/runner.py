@@ -14,6 +14,7 @@ from dspex.evaluation.scoring import as_metric
 from dspex.kernel.ports import Event, Metric, Runtime, Usage
 from dspex.kernel.program import Program
 from dspex.kernel.signature import Example
+from dspex.optimization.concluding import lost_pairs, reason, sameness_notes
 from dspex.optimization.confirmation import Gain, Verdict, confirmed
 from dspex.optimization.fronts import front_of
 from dspex.optimization.interruption import Interrupted, Interruption
@@ -283,14 +284,14 @@ class Runner:
         program = self.problem.program
         won = None if winner is None else self.problem.program_by_id(winner.id, winner.values)
         ships = verdict is not None and verdict.ships and won is not None
-        unevaluated = {pair for item in self.ledger.rounds for pair in item.pairs if self._lost(pair)}
+        rows = tried(search)
         return OptimizationResult(
             program=won if won is not None and ships else program,
             seed_program=program,
             strategy=self.strategy.name,
             seed=self.problem.seed,
             improved=ships,
-            reason=self._reason(verdict, winner),
+            reason=reason(verdict, winner is not None, rows),
             stopped=stopped,
             winner=won,
             verdict=verdict,
@@ -303,32 +304,12 @@ class Runner:
             fitting=self._fitting.seconds,
             rounds=len(self.ledger.rounds),
             evaluations=self.ledger.evaluated,
-            unevaluated=len(unevaluated),
-            tried=tried(search),
-            notes=(*self._notes, *constraint_notes(search), *self._remarks()),
+            unevaluated=len(lost_pairs(self.ledger)),
+            tried=rows,
+            notes=(*self._notes, *constraint_notes(search), *sameness_notes(self.ledger)),
             front=front_of(search),
             ledger=self.ledger,
         )
-
-    def _lost(self, pair: Pair) -> bool:
-        return self.ledger.failures(pair) > 0 and not self.ledger.holds(pair)
-
-    def _reason(self, verdict: Verdict | None, winner: Candidate | None) -> str:
-        if verdict is not None:
-            return f"{'shipped' if verdict.ships else 'the seed program is kept'}: {verdict.reason}"
-        if winner is not None:
-            return "the seed program is kept: the budget left no room to confirm the winner"
-        best = max(tried(self._view()), key=lambda row: row.gain * row.n, default=None)
-        if best is None or best.gain <= 0:
-            return "the seed program is kept: no candidate was better on val"
-        return f"the seed program is kept: the best candidate's {best.gain:+.3f} on {best.n} val examples is not enough"
-
-    def _remarks(self) -> list[str]:
-        """What the scores say about the metric or the data."""
-        scores = {score for item in self.ledger.candidates for score in self.ledger.scores(item).values()}
-        if len(scores) == 1 and self.ledger.evaluated >= MIN_VAL:
-            return [f"the metric gave {scores.pop():g} every time: nothing can be told apart; look at the metric"]
-        return []
 
     async def _say(self, kind: str, where: str, **data: Any) -> None:
         event = Event(kind, where, data)

@@ -1,4 +1,4 @@
-"""A strategy named by import path goes into a process of its own; an object does not."""
+"""What of a search another process finds in the store: a strategy named by import path, its objectives; no object."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from dspex.hosting.building import Live, build
 from dspex.hosting.references import OnlyInMemoryError
 from dspex.hosting.specification import RunSpec
 from dspex.kernel.variables import Float
+from dspex.optimization.objectives import Objectives
 from dspex.optimization.proposers.sampling import RandomDraws
 from dspex.optimization.strategies.portfolio import Portfolio
 from dspex.storage import runs
@@ -29,11 +30,11 @@ class Dicing(RandomDraws):
 """
 
 
-async def prepared(store: Path, strategy: Any) -> hosts.Prepared:
+async def prepared(store: Path, strategy: Any, **how: Any) -> hosts.Prepared:
     train, val, confirm = splits()
     return await hosts.prepare(
         program(temperature=Float(0, 1)), train, val, ExactMatch("label"), runtime(cool), confirm=confirm,
-        strategy=strategy, store=store,
+        strategy=strategy, store=store, **how,
     )  # fmt: skip
 
 
@@ -51,6 +52,9 @@ def test_another_process_finds_the_module_by_its_folder(tmp_path: Path, monkeypa
         monkeypatch.setattr(sys, "path", [item for item in sys.path if item != str(tmp_path)])
         del sys.modules["dicing_mine"]
         built = await build(made.run.database, spec, spec.budget, Live(runtime=runtime(cool)))
+        forked = await made.run.fork(strategy="dicing_mine:Dicing", seed=5)
+        row = await made.run.database.read(lambda c: runs.find(c, forked.id))
+        assert any(item.module == "dicing_mine" for item in RunSpec.model_validate(row.spec).imports)
         await made.run.aclose()
         return built.strategy.name
 
@@ -65,3 +69,16 @@ def test_an_object_stays_in_its_process(tmp_path: Path) -> None:
         await made.run.aclose()
 
     asyncio.run(main())
+
+
+def test_objectives_are_part_of_what_is_kept(tmp_path: Path) -> None:
+    async def main() -> Objectives:
+        how = {"objectives": ("score", "tokens"), "constraints": ("latency < 9",)}
+        made = await prepared(tmp_path / "a.db", "random", **how)
+        row = await made.run.database.read(lambda c: runs.find(c, made.run.id))
+        spec = RunSpec.model_validate(row.spec)
+        built = await build(made.run.database, spec, spec.budget, Live(runtime=runtime(cool)))
+        await made.run.aclose()
+        return built.problem.objectives
+
+    assert asyncio.run(main()) == Objectives(of=("score", "tokens"), constraints=("latency < 9",))
