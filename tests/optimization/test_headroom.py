@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from random import Random
 from typing import Any
 
 import pytest
@@ -14,7 +15,7 @@ from dspex.modules.flow import choose
 from dspex.modules.prediction import chain_of_thought, predict
 from dspex.optimization.ledger import MemoryLedger
 from dspex.optimization.ports import Pair, SearchOptions
-from dspex.optimization.strategies.headroom import CALLS, showable
+from dspex.optimization.strategies.headroom import CALLS, UNLIKELY, WINS, showable
 from tests.optimization.searching import rows_of, searched
 from tests.optimization.simulators import HINT, Colour, answered, hinted, program, share, splits, text_in
 
@@ -35,6 +36,23 @@ def samples_of(ledger: MemoryLedger) -> list[Pair]:
 )
 def test_the_chance_that_a_gain_could_be_shown(asked: int, faults: int, confirm: int, chance: float) -> None:
     assert showable(asked, faults, confirm) == pytest.approx(chance, abs=0.005)
+
+
+@pytest.mark.parametrize(("val", "confirm"), [(100, 75), (140, 100), (80, 24)])
+@pytest.mark.parametrize("rate", [0.01, 0.02, 0.05, 0.1])
+def test_stopping_loses_next_to_nothing_that_could_have_been_shown(val: int, confirm: int, rate: float) -> None:
+    """By draws of seed programs with that rate of faults: it stops, and a flawless program would have been shown."""
+    rng = Random(7)
+    lost = 0
+    for _ in range(600):
+        faults = [rng.random() < rate for _ in range(val)]
+        stops = any(
+            showable(asked, sum(faults[:asked]), confirm) < UNLIKELY
+            for asked in (CALLS, val)
+            if asked == val or not any(faults[:asked])
+        )
+        lost += stops and sum(rng.random() < rate for _ in range(confirm)) >= WINS
+    assert lost / 600 <= 0.05
 
 
 def test_a_program_with_next_to_no_faults_is_kept_and_the_reason_said() -> None:
