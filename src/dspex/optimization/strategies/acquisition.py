@@ -167,15 +167,19 @@ class Offer:
         left = {item.id: item for item in self.pool}
         found: list[Candidate] = []
         while left and len(found) < count:
-            best = _best(left, gains, weights, rng.randrange(len(self.outlook.rows)))
+            best = _best(left, gains, weights, self._draw(rng))
             if rng.random() < 0.5:
                 for _ in range(10):
-                    other = _best(left, gains, weights, rng.randrange(len(self.outlook.rows)))
+                    other = _best(left, gains, weights, self._draw(rng))
                     if other != best:
                         best = other
                         break
             found.append(left.pop(best))
         return found
+
+    def _draw(self, rng: Random) -> int:
+        """A row of the surrogate's: those of the proposers' records know nothing of the configurations."""
+        return rng.randrange(self.outlook.modelled or len(self.outlook.rows))
 
     def affordable(self, picked: Sequence[Candidate]) -> float:
         """Evaluations that the budget pays for, were all at the price of those picked."""

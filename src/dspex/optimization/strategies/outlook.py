@@ -119,6 +119,8 @@ class Outlook:
     rows: Sequence[Sequence[float]]
     """A draw of all of them in each row."""
     place: Mapping[str, int] = field(default_factory=dict[str, int])
+    modelled: int = 0
+    """So many rows, the first, are the surrogate's; the others are of the proposers' records alone."""
 
     def gains(self, name: str, incumbent: str) -> list[float]:
         """In each draw, how far above the incumbent."""
@@ -174,10 +176,11 @@ class Watch:
         weight, rows = 0.0, list[list[float]]()
         if surrogate is not None and gated != 0 and len(self.known) >= LEAST:
             weight, rows = self._modelled(pool, place, surrogate, gated, rng)
+        modelled = len(rows)
         prior = [self.fit.abilities[item] for item in self.known]
         prior += [self.steps.expected(item.operator, item.parents) for item in pool]
         rows += [[mean + sd * rng.gauss(0, 1) for mean, sd in prior] for _ in range(DRAWS - len(rows))]
-        return Outlook(weight, names, [list(map(self.level, row)) for row in rows], place)
+        return Outlook(weight, names, [list(map(self.level, row)) for row in rows], place, modelled)
 
     def _modelled(
         self,

@@ -130,7 +130,10 @@ class Portfolio:
         if not search.memo:
             return search.problem.seed_id
         schedule = self._schedule(search.memo)
-        return schedule.leader(search, schedule.fold(search, search.memo["schedule"]))
+        folded = schedule.fold(search, search.memo["schedule"])
+        # Who would be confirmed now; until there is one, whom the others are measured by.
+        best = schedule.finalists(search, folded).best_first
+        return best[0] if best else schedule.leader(search, folded)
 
     def finalists(self, search: SearchView) -> Finalists:
         if not search.memo:

@@ -20,6 +20,8 @@ from dspex.optimization.surrogates.ports import Point
 
 Array = NDArray[np.float64]
 Form = Literal["same", "decay", "bell", "matern"]
+NUMBERS = 4.0
+"""How many changes of a choice moving a number through all of its range comes to."""
 FAR = 6
 """Changes of a text after which its descendant has nothing of it left."""
 
@@ -43,7 +45,18 @@ def blocks_of(space: Space, points: Sequence[Point]) -> list[Block]:
     for dimension in space:
         given = [point.values.get(dimension.path) if dimension.path in point.values else _INACTIVE for point in points]
         found += _of(dimension, given, points)
-    return [block for block in found if block.distance.max(initial=0.0) > 0]
+    differing = [block for block in found if block.distance.max(initial=0.0) > 0]
+    return [*differing, _together(differing)] if len(differing) > 1 else differing
+
+
+def _together(blocks: Sequence[Block]) -> Block:
+    """All variables at once: what they do together, where a sum of parts cannot say it."""
+    total = np.zeros_like(blocks[0].distance)
+    for block in blocks:
+        if not block.name.endswith("/features"):
+            scale = NUMBERS if block.form == "matern" else 1.0
+            total += np.where(np.isinf(block.distance), FAR, scale * block.distance)
+    return Block("together", "decay", total)
 
 
 _INACTIVE = object()
