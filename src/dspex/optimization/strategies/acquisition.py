@@ -22,7 +22,7 @@ from dspex.optimization.strategies.portfolio import PATIENCE, Choice, Chosen
 from dspex.optimization.surrogates.gate import LEAST
 from dspex.optimization.surrogates.ports import Surrogate
 
-MOVERS = frozenset({"coordinate", "crossover", "trimming", "random", "step", "tpe"})
+MOVERS = frozenset({"coordinate", "crossover", "fix", "random", "step", "tpe", "trimming"})
 """Proposers that ask nobody: their proposals cost nothing until they are evaluated."""
 POOL = 160
 """Proposals of these in a round."""
