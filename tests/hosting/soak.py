@@ -9,14 +9,18 @@ import tempfile
 import time
 from pathlib import Path
 
+from dspex.hosting.isolation import Isolation
 from dspex.storage.opening import open_database
-from tests.hosting.conftest import copied
+from tests.hosting.conftest import copied, made
 from tests.hosting.crashing.points import POINTS
 from tests.hosting.durability import Bench, Prepared, Uninterrupted, ended_by_kill, gone
 from tests.hosting.nursery import nursing
 from tests.hosting.oracle import serving
 from tests.hosting.project import KEY, prepared
 from tests.hosting.test_killed_anywhere import killed_and_carried_on
+
+IN_WORKERS = 10
+"""One instant of so many is tried with evaluations in workers, too."""
 
 
 def every_occurrence(bench: Bench, template: Prepared, folder: Path, whole: Uninterrupted) -> tuple[int, int]:
@@ -57,6 +61,10 @@ def main() -> None:
                 killed_and_carried_on(bench, copied(template, folder), whole, 1000 + seed) for seed in range(instants)
             )
             print(f"killed at {instants} random instants, {repeated} calls repeated", flush=True)
+            isolated = made(bench, str(folder / "isolated.db"), isolation=Isolation(), concurrency=3)
+            for seed in range(instants // IN_WORKERS):
+                repeated += killed_and_carried_on(bench, copied(isolated, folder), whole, 5000 + seed)
+            print(f"and at {instants // IN_WORKERS} with evaluations in workers", flush=True)
             kills, again = every_occurrence(bench, template, folder, whole)
     took = time.perf_counter() - began
     print(f"{kills + instants} kills, {repeated + again} calls repeated, nothing lost, in {took:.0f} s")
