@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
 from typing import Any
 
 import pytest
@@ -27,7 +28,7 @@ from dspex.hosting.exchange import (
     unframed,
 )
 from dspex.hosting.references import OnlyInMemoryError
-from dspex.kernel.ports import Completion, Request, Usage
+from dspex.kernel.ports import Capabilities, Completion, Request, Usage
 from dspex.kernel.state import Record
 
 texts = st.text(st.characters(codec=None), max_size=20)  # half a surrogate pair too: files and models have them
@@ -39,7 +40,8 @@ json_values = st.recursive(
 )
 mappings = st.dictionaries(texts, json_values, max_size=3)
 counts = st.integers(0, 10**9)
-usages = st.builds(Usage, counts, counts, counts, st.none() | numbers, counts, counts)
+prices = st.none() | numbers
+usages = st.builds(Usage, counts, counts, counts, prices, counts, counts, counts, prices)
 messages: Any = st.fixed_dictionaries({"role": st.sampled_from(["system", "user"]), "content": texts})
 records = st.builds(
     Record, texts, texts, mappings, st.none() | mappings, st.none() | texts, mappings,
@@ -66,6 +68,18 @@ def arrived(data: Any) -> Any:
     frame = framed("told", data=data)
     assert length_of(frame[:HEAD]) == len(frame) - HEAD
     return unframed(frame[HEAD:])["data"]
+
+
+def test_every_field_of_what_is_exchanged_is_in_it() -> None:
+    """So that one that is added to a record is not left behind in a worker."""
+    record = Record("a", "b", {}, None)
+    found = Assessment("e", 0, None, None, None, None, None, Usage(), 0.0, (record,))
+    data = assessment_data(found)
+    assert len(data) == len(fields(Assessment))
+    assert len(data[9][0]) == len(fields(Record))
+    assert len(completion_data(Completion("x"))) == len(fields(Completion))
+    assert len(request_data(Request("m", []))) == len(fields(Request))
+    assert len(fields(Capabilities)) == 3
 
 
 @given(assessments)

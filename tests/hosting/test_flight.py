@@ -237,8 +237,7 @@ def test_an_example_that_kills_its_process_twice_is_let_be_and_the_run_ends(
     assert {item.example for item in found} == killers != set()
     assert all(status in item.reason for item in found)
     assert not [row for row in given.facts().evaluations if row[1] in killers]
-    report = str(given.look(lambda c: runs.find(c, given.run).result))
-    assert f"{len(found)} pairs are quarantined, of {len(killers)} examples" in report
+    assert f"{len(found)} pairs are quarantined, of {len(killers)} examples" in given.within(lambda run: run.report())
     # Each pair died once alone; a round's first death is one among others.
     assert given.status().restarts == len(carriers.started) - 1
     assert len(found) < len(carriers.started) - 1 <= 2 * len(found)

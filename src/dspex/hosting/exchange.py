@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import fields
+from operator import attrgetter
 from typing import Any, cast
 
 from dspex import errors
@@ -22,6 +24,7 @@ LARGEST = 64 * 2**20
 _ERRORS: Mapping[str, type[DspexError]] = {
     name: item for name, item in vars(errors).items() if isinstance(item, type) and issubclass(item, DspexError)
 }
+_FIGURES = attrgetter(*(item.name for item in fields(Usage)))
 _CARRIED = ("retry_after", "billed", "problems")
 """What errors have beside their text."""
 
@@ -68,10 +71,7 @@ def assessment_of(data: Sequence[Any]) -> Assessment:
 
 
 def usage_data(usage: Usage) -> list[JSON]:
-    return [
-        usage.calls, usage.input_tokens, usage.output_tokens, usage.usd, usage.cached_calls, usage.retries,
-        usage.saved_tokens, usage.saved_usd,
-    ]  # fmt: skip
+    return list(_FIGURES(usage))
 
 
 def request_data(request: Request) -> list[JSON]:
