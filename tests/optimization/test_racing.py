@@ -74,7 +74,7 @@ def test_the_ladder_ends_with_all_and_leaps_at_most_fourfold(top: int, rungs: tu
 
 @pytest.mark.parametrize(
     ("wins", "losses", "where"),
-    [(0, 4, "dropped"), (0, 3, "waiting"), (1, 4, "waiting"), (0, 1, "ready"), (0, 0, "ready"), (5, 0, "ready")],
+    [(0, 4, "dropped"), (0, 3, "waiting"), (1, 4, "waiting"), (0, 1, "ready"), (0, 0, "ready"), (3, 0, "ready")],
 )
 def test_after_a_rung_a_challenger_is_dropped_waits_or_goes_on(wins: int, losses: int, where: str) -> None:
     found = after(wins, losses, 0)
@@ -90,7 +90,9 @@ def test_at_the_top_only_a_clear_win_replaces_the_incumbent(wins: int, losses: i
     assert found.topped == ("a",)
 
 
-@pytest.mark.parametrize(("wins", "losses", "rung", "leads"), [(8, 0, 1, True), (4, 2, 1, False), (8, 0, 0, False)])
+@pytest.mark.parametrize(
+    ("wins", "losses", "rung", "leads"), [(8, 0, 1, True), (4, 2, 1, False), (8, 0, 0, True), (3, 0, 0, False)]
+)
 def test_below_the_top_only_a_gain_that_shows_on_few_examples_leads(
     wins: int, losses: int, rung: int, leads: bool
 ) -> None:
@@ -98,6 +100,8 @@ def test_below_the_top_only_a_gain_that_shows_on_few_examples_leads(
     assert (found.incumbent == "a") == leads
     assert found.topped == ()
     assert [lane.candidate for lane in found.ready] == ([] if leads else ["a"])
+    before = Standing("seed", running=(Lane("a", 0),)).written()
+    assert (Race(8, VAL).judged(before, found.written())["a"] == 1.0) == leads
 
 
 def test_who_leads_early_is_asked_the_rest_before_the_end_and_may_be_confirmed() -> None:

@@ -1,9 +1,9 @@
 """The paired race: challengers meet the incumbent on growing prefixes of the same examples.
 
 After each rung a challenger is dropped where the probability that it is better is below 0.05, goes on above 0.2, and
-waits in between, to be continued only when nothing better is at hand. At the top, above 0.95, it replaces the
-incumbent; from the second rung on it does so above 0.98, since a large gain shows on few examples. One that took
-over early is asked the rest before the search ends, so that the confirmation is decided on all of val.
+waits in between, to be continued only when nothing better is at hand. Above 0.95 it replaces the incumbent, on any rung:
+a large gain shows on few examples, and an incumbent that took over by luck is soon replaced itself. One that took over
+before the top is asked the rest before the search ends, so that its confirmation is decided on all of val.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from dspex.optimization.schedules.comparing import (
     unasked_of_flawless,
 )
 
-DROP, PROMOTE, REPLACE, EARLY = 0.05, 0.2, 0.95, 0.98
+DROP, PROMOTE, REPLACE = 0.05, 0.2, 0.95
 LADDER = (8, 16, 32, 64)
 
 
@@ -140,13 +140,10 @@ class Race:
             judged = replace(lane, chance=worth)
             if worth < DROP:
                 continue
+            if chance > REPLACE:
+                champions.append(lane.candidate)
             if lane.rung == len(rungs) - 1:
                 topped.append(lane.candidate)
-                if chance > REPLACE:
-                    champions.append(lane.candidate)
-            elif chance > EARLY and lane.rung:
-                champions.append(lane.candidate)
-                ready.append(judged)
             elif worth > self.promote:
                 ready.append(judged)
             else:
@@ -162,6 +159,7 @@ class Race:
         first = [lane for lane in Standing.read(before, "").running if not lane.rung]
         standing = Standing.read(after, "")
         chances = {lane.candidate: lane.chance for lane in (*standing.ready, *standing.waiting)}
+        chances[standing.incumbent] = 1.0
         return {lane.candidate: chances.get(lane.candidate, 0.0) for lane in first}
 
     def revised(self, memo: JSON, chances: Mapping[str, float]) -> JSON:
