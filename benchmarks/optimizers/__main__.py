@@ -10,6 +10,7 @@ short goes on.
 from __future__ import annotations
 
 import argparse
+import os
 import platform
 import subprocess
 import sys
@@ -104,7 +105,8 @@ def _write(page: Path, rows: Sequence[Row], budget: int, *, missing: bool) -> No
     )
     versions = f"Python {platform.python_version()}, optuna {version('optuna')}, dspy 3.4.1, gepa 0.1.4"
     when = time.strftime("%Y-%m-%d", time.gmtime())
-    circumstances = Circumstances(when, platform.machine(), versions, commit.stdout.strip() or "unknown", budget)
+    machine = f"{platform.machine()}, {os.cpu_count()} cores"
+    circumstances = Circumstances(when, machine, versions, commit.stdout.strip() or "unknown", budget)
     told = replay.section(_say, again=missing)
     text = document(rows, circumstances, told, READING.read_text(encoding="utf-8"))
     page.write_text(text, encoding="utf-8")

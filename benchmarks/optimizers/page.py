@@ -13,6 +13,8 @@ from benchmarks.optimizers.rows import Row, strategies
 
 WANTED, LEAST = 0.5, 0.67
 """Median ratio of calls that is aimed at, and the most that still counts as success."""
+FEWEST = 5
+"""Pairs below which nothing is said."""
 BELOW = 0.05
 """Share of runs without headroom that may end below the seed."""
 
@@ -44,7 +46,8 @@ def _opening(rows: Sequence[Row], found: Circumstances) -> str:
     developed, held = kinds()
     return f"""# Optimizers compared
 
-Written by `make bench-optimizers`; do not edit. {found.when}, {found.machine}; {found.versions}; commit {found.commit}.
+Written by `make bench-optimizers`; do not edit. {found.when}, {found.machine};
+{found.versions}; commit {found.commit}.
 {len(rows)} runs of {found.budget} calls each, proposals included, {seconds / 60:.0f} minutes of searching in all.
 
 The models are simulated, behind HTTP, with known optima; DSPy's optimizers are the real package, on the same server,
@@ -59,23 +62,27 @@ def _main(rows: Sequence[Row]) -> list[Row]:
 
 
 def _verdicts(rows: Sequence[Row], mine: Sequence[str]) -> str:
-    lines: list[str] = []
+    lines: list[str] = [
+        "Calls, proposals and confirmation included, in the families where the peers' programs have all that may vary. "
+        "A peer's result is known when its run ends; that it held the same program earlier can be seen afterwards.\n"
+    ]
     main = _main(rows)
     for name in mine:
-        lines.append(f"`{name}`:\n")
+        lines.append(f"`{name}` against\n")
         for peer in PEERS:
             found = _versus(main, name, peer)
             if found.more.known:
                 lines.append(
-                    f"- against {peer}: {tables.ratio(found.ratio)} times the calls to reach what the peer ends with, "
-                    f"median over {found.ratio.n} pairs: {_met(found.ratio.value)}. {tables.signed(found.more)} of the "
-                    "reachable gain at the end."
+                    f"- {peer}, median over {found.ratio.n} pairs: {tables.ratio(found.whole)} times the calls of its "
+                    f"whole run to reach what it ends with, {_met(found.whole.value)}; {tables.ratio(found.ratio)} "
+                    f"times the calls after which it first held that, {_met(found.ratio.value)}. At the end "
+                    f"{tables.signed(found.more)} of the reachable gain."
                 )
         flat = [row for row in rows if row.family == FLAT and row.strategy == name]
         if flat:
             below = measures.below(flat)
             said = "within" if below <= BELOW * len(flat) else "above"
-            lines.append(f"- without headroom, {below} of {len(flat)} runs end below the seed: {said} {BELOW:.0%}.\n")
+            lines.append(f"- Without headroom {below} of {len(flat)} runs end below the seed, {said} {BELOW:.0%}.\n")
     for peer in PEERS:
         flat = [row for row in main if row.family == FLAT and row.strategy == peer]
         if flat:
@@ -85,8 +92,8 @@ def _verdicts(rows: Sequence[Row], mine: Sequence[str]) -> str:
 
 def _met(value: float) -> str:
     if value <= WANTED:
-        return f"the goal of {WANTED} is met"
-    return f"success ({LEAST}), the goal of {WANTED} is not met" if value <= LEAST else f"not met ({LEAST} at most)"
+        return f"the goal ({WANTED}) is met"
+    return f"a success ({LEAST}) short of the goal" if value <= LEAST else f"not met ({LEAST} at most)"
 
 
 def _versus(rows: Sequence[Row], ours: str, theirs: str, family: str | None = None) -> measures.Versus:
@@ -107,17 +114,17 @@ def _losses(rows: Sequence[Row], mine: Sequence[str]) -> str:
                 found = measures.versus(
                     [row for row in here if row.strategy == name], [row for row in here if row.strategy == other]
                 )
-                if other != name and found.more.known and found.more.high < 0:
+                if other != name and found.more.n >= FEWEST and found.more.high < 0:
                     lines.append(f"- {family}: `{name}` ends {tables.signed(found.more)} beside `{other}`.")
         for peer in PEERS:
             for family in FAMILIES:
                 found = _versus(main, name, peer, family)
-                if found.ratio.known and found.ratio.value > LEAST:
+                if found.whole.n >= FEWEST and found.whole.value > LEAST:
                     lines.append(
-                        f"- {family}: `{name}` takes {tables.ratio(found.ratio)} times the calls to {peer}'s result; "
-                        f"never reached in {found.never} of {found.ratio.n} pairs."
+                        f"- {family}: `{name}` takes {tables.ratio(found.whole)} times all calls of {peer} to its "
+                        f"result; never reached in {found.never} of {found.whole.n} pairs."
                     )
-    said = "Significantly less of the gain (the interval is below 0), or more than 0.67 times a peer's calls:"
+    said = "Significantly less of the gain (the interval is below 0), or more than 0.67 times all calls of a peer:"
     return f"{said}\n\n" + "\n".join(lines) if lines else "Nowhere significantly, in these families."
 
 

@@ -57,7 +57,7 @@ def served() -> Generator[str]:
     with TemporaryDirectory(prefix="dspex-bench") as folder:
         file = Path(folder) / "port"
         argv = [sys.executable, "-m", "benchmarks.optimizers.server", "--port-file", str(file)]
-        process = subprocess.Popen(argv, cwd=ROOT)
+        process = subprocess.Popen(argv, cwd=ROOT, stdin=subprocess.PIPE)
         try:
             while not file.exists():
                 if process.poll() is not None:
@@ -65,8 +65,7 @@ def served() -> Generator[str]:
                 time.sleep(0.02)
             yield f"http://127.0.0.1:{file.read_text(encoding='ascii')}"
         finally:
-            process.terminate()
-            process.wait()
+            process.communicate()
 
 
 def perform(jobs: Sequence[Job], python: Path | None, rows: Path, say: Callable[[str], None]) -> None:

@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from hashlib import blake2b
@@ -179,11 +180,12 @@ async def _serve(file: Path) -> None:
     port = runner.addresses[0][1]
     file.with_suffix(".part").write_text(str(port), encoding="ascii")
     file.with_suffix(".part").rename(file)
-    await asyncio.Event().wait()
+    # Whoever started it holds its stdin: it ends with them, however they end.
+    await asyncio.get_running_loop().run_in_executor(None, sys.stdin.buffer.read)
 
 
 def main() -> None:
-    """Serve until killed; the port is written to a file."""
+    """Serve until stdin is closed; the port is written to a file."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--port-file", type=Path, required=True)
     asyncio.run(_serve(parser.parse_args().port_file))

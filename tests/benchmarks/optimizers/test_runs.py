@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Generator
+from urllib.error import HTTPError
+from urllib.request import Request, urlopen
 
 import pytest
 
 from benchmarks.optimizers import baselines, ours, replay
-from benchmarks.optimizers.families import FAMILIES
+from benchmarks.optimizers.client import SessionClient
+from benchmarks.optimizers.families import FAMILIES, world
 from benchmarks.optimizers.outcomes import Table
 from benchmarks.optimizers.plan import report, strategies_of
 from benchmarks.optimizers.running import served
+from tests.benchmarks.optimizers.prompts import question
 
 TABLE = Table("toy", {"prompt": ["a", "b", "c", "d"]}, {("a",): 0.5, ("b",): 0.3, ("c",): 0.9, ("d",): 0.4}, ("a",))
 
@@ -28,6 +33,25 @@ def test_a_search_keeps_its_budget_and_tells_its_way(server: str) -> None:
     assert row.seed_score <= row.final_score <= row.best_score
     assert row.trajectory[-1] == (row.calls, row.final_score)
     assert [calls for calls, _ in row.trajectory] == sorted(calls for calls, _ in row.trajectory)
+
+
+def test_the_server_refuses_what_is_beyond_the_budget_and_counts_it(server: str) -> None:
+    session = SessionClient.opened(server, "rules", 1, 2)
+    stage = world("rules", 1).stages[0]
+    body = json.dumps(question(stage, world("rules", 1).splits["val"][0])).encode()
+
+    def asked() -> int:
+        request = Request(f"{session.models}/chat/completions", body, {"Content-Type": "application/json"})
+        try:
+            with urlopen(request) as reply:
+                return int(reply.status)
+        except HTTPError as error:
+            with error:
+                return error.code
+
+    assert [asked() for _ in range(3)] == [200, 200, 400]
+    assert session.counts()["calls"] == 2
+    assert session.counts()["refused"] == 1
 
 
 def test_the_same_search_twice_is_the_same(server: str) -> None:

@@ -1,0 +1,45 @@
+"""The page says what the rows say, losses included."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from benchmarks.optimizers.page import Circumstances, document
+from benchmarks.optimizers.rows import Row
+
+CIRCUMSTANCES = Circumstances("2030-01-01", "a machine", "versions", "abc", 1500)
+OURS = Row("rules", 100, "auto", 1500, 1480, 20, 0.4, 0.8, 0.9, ((100, 0.4), (400, 0.8), (1480, 0.8)), 1.0)
+PEER = replace(OURS, strategy="dspy-gepa", calls=1400, final_score=0.6, trajectory=((700, 0.6), (1400, 0.6)))
+
+
+def rows(*items: Row, worlds: int = 6) -> list[Row]:
+    return [replace(item, seed=100 + number) for number in range(worlds) for item in items]
+
+
+def test_a_goal_that_is_met_is_said_with_its_figures() -> None:
+    page = document(rows(OURS, PEER), CIRCUMSTANCES, "", "")
+    assert (
+        "0.29 (0.29 to 0.29) times the calls of its whole run to reach what it ends with, the goal (0.5) is met" in page
+    )
+    assert "0.57 (0.57 to 0.57) times the calls after which it first held that, a success (0.67) short" in page
+    assert "Nowhere significantly" in page
+
+
+def test_losses_are_listed() -> None:
+    better = replace(PEER, final_score=0.88, trajectory=((700, 0.88), (1400, 0.88)))
+    page = document(rows(OURS, better), CIRCUMSTANCES, "", "")
+    assert "rules: `auto` ends -16 points (-16 to -16) beside `dspy-gepa`." in page
+    assert "rules: `auto` takes never (never to never) times all calls of dspy-gepa to its result" in page
+
+
+def test_runs_below_the_seed_are_counted_over_all_that_have_no_headroom() -> None:
+    flat = replace(OURS, family="flat", best_score=0.4, final_score=0.4)
+    worse = replace(flat, final_score=0.3)
+    page = document([*rows(flat, worlds=9), replace(worse, seed=300)], CIRCUMSTANCES, "", "")
+    assert "Without headroom 1 of 10 runs end below the seed, above 5%" in page
+
+
+def test_ablations_are_compared_with_the_whole() -> None:
+    less = replace(OURS, strategy="auto-full", final_score=0.6)
+    page = document(rows(OURS, less), CIRCUMSTANCES, "", "")
+    assert "| `auto-full` | 6 | 40 % (40 % to 40 %) | -40 points (-40 to -40) | 0 |" in page
