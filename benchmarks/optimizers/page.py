@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from benchmarks.optimizers import measures, tables
 from benchmarks.optimizers.ablations import ABLATIONS
+from benchmarks.optimizers.baselines import BASELINES
 from benchmarks.optimizers.families import FAMILIES
 from benchmarks.optimizers.plan import FLAT, PEERS, kinds
 from benchmarks.optimizers.rows import Row, strategies
@@ -44,11 +45,13 @@ def document(rows: Sequence[Row], found: Circumstances, replay: str, reading: st
 def _opening(rows: Sequence[Row], found: Circumstances) -> str:
     seconds = sum(row.seconds for row in rows)
     developed, held = kinds()
+    states = len({row.code for row in rows if row.strategy not in PEERS and row.strategy not in BASELINES})
+    mixed = f" Runs of ours are of {states} states of the code, as it went on." if states > 1 else ""
     return f"""# Optimizers compared
 
 Written by `make bench-optimizers`; do not edit. {found.when}, {found.machine};
 {found.versions}; commit {found.commit}.
-{len(rows)} runs of {found.budget} calls each, proposals included, {seconds / 60:.0f} minutes of searching in all.
+{len(rows)} runs of {found.budget} calls each, proposals included, {seconds / 60:.0f} minutes of searching.{mixed}
 
 The models are simulated, behind HTTP, with known optima; DSPy's optimizers are the real package, on the same server,
 the same data and the same metric. Defaults may be chosen on {_listed(developed)}, on worlds with seeds

@@ -8,9 +8,11 @@ what is compared is where the evaluations go; no proposer writes anything here.
 
 from __future__ import annotations
 
+import argparse
 import asyncio
 import json
 import re
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from random import Random
 from statistics import fmean
@@ -171,7 +173,12 @@ def section(say: Callable[[str], None], *, again: bool = True, seeds: int = SEED
 
 def told(found: dict[str, dict[str, list[list[float]]]]) -> str:
     """Tables of mean regret in points, with intervals, and who is best where."""
-    parts: list[str] = []
+    parts = [
+        "Mean regret in points: how far the program that would be returned is from the best of the table, with a 95 % "
+        "interval over tables and draws. `full`, `halving`, `race` and `response` are random candidates under that "
+        "schedule; what they would return is the leader, which changes only when a challenger is shown to be better. "
+        "Optuna returns the best mean on 30 examples."
+    ]
     titles = {"prompts": "Prompts as they are, 60 of a table", "formats": "Model, way of prompting and template"}
     for kind, methods in found.items():
         lines = [f"| {titles[kind]} | runs | {' | '.join(f'{calls} calls' for calls in CALLS)} |"]
@@ -180,6 +187,11 @@ def told(found: dict[str, dict[str, list[list[float]]]]) -> str:
             cells = [_cell([row[place] for row in regrets]) for place in range(len(CALLS))]
             lines.append(f"| {name} | {len(regrets)} | {' | '.join(cells)} |")
         parts.append("\n".join(lines))
+        lowest = [
+            min(methods, key=lambda name: fmean(row[place] for row in methods[name])) for place in range(len(CALLS))
+        ]
+        best = ", ".join(f"{name} at {calls}" for name, calls in zip(lowest, CALLS, strict=True))
+        parts.append(f"Lowest: {best} calls.")
     return "\n\n".join(parts)
 
 
@@ -190,7 +202,9 @@ def _cell(values: Sequence[float]) -> str:
 
 def main() -> None:
     """Measure and print."""
-    print(section(lambda text: print(text, flush=True)))
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.optimizers.replay", description=__doc__)
+    parser.add_argument("--seeds", type=int, default=SEEDS, help="draws of outcomes")
+    print(section(lambda text: print(text, file=sys.stderr, flush=True), seeds=parser.parse_args().seeds))
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 import threading
@@ -138,7 +139,9 @@ class _Lane:
         with noise.open("w", encoding="utf-8") as errors:
             pipe = subprocess.PIPE
             argv = [self.python, "-m", self.module, server]
-            process = subprocess.Popen(argv, cwd=ROOT, stdin=pipe, stdout=pipe, stderr=errors, text=True)
+            # One thread for linear algebra: the lanes share the cores, and more threads only wait for one another.
+            env = {**os.environ, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
+            process = subprocess.Popen(argv, cwd=ROOT, env=env, stdin=pipe, stdout=pipe, stderr=errors, text=True)
             assert process.stdin is not None
             assert process.stdout is not None
             while (job := self.desk.next(self.jobs)) is not None:
