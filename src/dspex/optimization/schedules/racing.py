@@ -1,9 +1,9 @@
 """The paired race: challengers meet the incumbent on growing prefixes of the same examples.
 
 After each rung a challenger is dropped where the probability that it is better is below 0.05, goes on above 0.2, and
-waits in between, to be continued only when nothing better is at hand. Above 0.95 it replaces the incumbent, on any rung:
-a large gain shows on few examples, and an incumbent that took over by luck is soon replaced itself. One that took over
-before the top is asked the rest before the search ends, so that its confirmation is decided on all of val.
+waits in between, to be continued only when nothing better is at hand. Above 0.95 it replaces the incumbent, on any
+rung: a large gain shows on few examples, and an incumbent that took over by luck is soon replaced itself. One that took
+over before the top is asked the rest before the search ends, so that its confirmation is decided on all of val.
 """
 
 from __future__ import annotations
