@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
+from dspex.errors import VariableError
 from dspex.kernel.ports import JSON
 from dspex.kernel.program import Program, Step
 from dspex.kernel.signature import Example
@@ -41,6 +42,16 @@ def holes(program: Program, values: Configuration, *kinds: str) -> list[Hole]:
 def kind_of(dimension: Dimension) -> str:
     """`text`, `demos`, `float` ..."""
     return str(getattr(dimension.variable, "kind", ""))
+
+
+def require_kinds(program: Program, strategy: str, wanted: Collection[str]) -> None:
+    """Raises VariableError where the program has no variable of these kinds."""
+    there = {kind_of(item) for item in program.space}
+    if there.isdisjoint(wanted):
+        raise VariableError(
+            f"strategy {strategy!r} varies {_listed(wanted)}, and program {program.name!r} has only "
+            f"{_listed(there)}; add such a variable, or use strategy='auto'"
+        )
 
 
 def text_of(hole: Hole, values: Configuration) -> str:
@@ -110,3 +121,7 @@ def transplanted(program: Program, values: Configuration, donor: Configuration) 
 def _same_fields(one: Step, other: Step) -> bool:
     names = [{item.name for item in (*s.signature.inputs, *s.signature.outputs)} for s in (one, other)]
     return names[0] == names[1]
+
+
+def _listed(kinds: Collection[str]) -> str:
+    return ", ".join(sorted(kinds)) or "none"

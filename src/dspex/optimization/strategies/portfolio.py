@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from random import Random
 from typing import Any, Protocol
 
-from dspex.errors import BudgetExceededError, VariableError
+from dspex.errors import BudgetExceededError
 from dspex.kernel.ports import JSON
 from dspex.optimization.parzen import installed
 from dspex.optimization.ports import (
@@ -25,7 +25,7 @@ from dspex.optimization.ports import (
 from dspex.optimization.problem import Problem
 from dspex.optimization.proposers.tpe import ParzenMoves
 from dspex.optimization.schedules.racing import LADDER, Race
-from dspex.optimization.stages import kind_of
+from dspex.optimization.stages import kind_of, require_kinds
 
 PARENTS = 5
 """Candidates that proposers start from, the seed program among them while it is that good."""
@@ -89,14 +89,7 @@ class Portfolio:
     chooser: Chooser | None = None
 
     def check(self, problem: Problem) -> None:
-        if self._able(problem):
-            return
-        there = sorted({kind_of(item) for item in problem.space})
-        wanted = sorted({kind for item in self.proposers for kind in item.needs})
-        raise VariableError(
-            f"strategy {self.name!r} varies {_listed(wanted)}, and program {problem.program.name!r} has only "
-            f"{_listed(there)}; add such a variable, or use strategy='auto'"
-        )
+        require_kinds(problem.program, self.name, {kind for item in self.proposers for kind in item.needs})
 
     async def next_round(self, search: SearchView) -> Round | str:
         memo: dict[str, Any] = dict(search.memo or self._opening(search))
@@ -249,7 +242,3 @@ def _shares(proposers: Sequence[Proposer], slots: int, memo: Mapping[str, Any], 
                 drawn[item.name] = rng.betavariate(1 + wins, 1 + tries - wins)
             counts[max(drawn, key=lambda name: drawn[name])] += 1
     return [(item, counts[item.name]) for item in proposers if counts[item.name]]
-
-
-def _listed(kinds: Sequence[str]) -> str:
-    return ", ".join(kinds) if kinds else "none"

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from dspex.errors import ConfigurationError, UnknownNameError
 from dspex.optimization.ports import Proposer, SearchOptions, Strategy
+from dspex.optimization.proposers.ascent import Ascent
 from dspex.optimization.proposers.crossover import Crossover, Trimming
 from dspex.optimization.proposers.demonstrations import BootstrapDemonstrations
 from dspex.optimization.proposers.fixes import CheapFixes
@@ -17,9 +18,12 @@ from dspex.optimization.proposers.sampling import Coordinates, LocalSteps, Rando
 from dspex.optimization.proposers.tpe import ParzenMoves
 from dspex.optimization.schedules.table import schedule_named
 from dspex.optimization.strategies.acquisition import Acquisition
+from dspex.optimization.strategies.bootstrap import BootstrapSearch
+from dspex.optimization.strategies.copro import Copro
 from dspex.optimization.strategies.finding import factory_of, installed, made_by
 from dspex.optimization.strategies.gepa import Gepa
 from dspex.optimization.strategies.headroom import Headroom
+from dspex.optimization.strategies.mipro import Mipro
 from dspex.optimization.strategies.portfolio import Chooser, Portfolio
 from dspex.optimization.surrogates.additive import AdditiveProcess
 
@@ -41,6 +45,11 @@ class Recipe:
     """Whether it begins with the headroom test unless told otherwise."""
     classic: Callable[[SearchOptions], Strategy] | None = None
     """As it was published; None: it never was."""
+
+
+def _random(options: SearchOptions) -> Strategy:
+    """Random search (Bergstra and Bengio 2012): draws from the space, each on everything."""
+    return Portfolio("random", (RandomDraws(),), options.width, schedule_named("full"))
 
 
 STRATEGIES: Mapping[str, Recipe] = {
@@ -71,10 +80,11 @@ STRATEGIES: Mapping[str, Recipe] = {
         chooser=lambda: Acquisition(AdditiveProcess()),
         headroom=True,
     ),
-    "bootstrap": Recipe(lambda: (BootstrapDemonstrations(),)),
+    "bootstrap": Recipe(lambda: (BootstrapDemonstrations(),), classic=lambda _: BootstrapSearch()),
+    "copro": Recipe(lambda: (Ascent(),), classic=lambda _: Copro()),
     "gepa": Recipe(lambda: (ParetoReflection(), Merging()), classic=lambda _: Gepa()),
-    "mipro": Recipe(lambda: (BootstrapDemonstrations(), Grounded(), ParzenMoves())),
-    "random": Recipe(lambda: (RandomDraws(),)),
+    "mipro": Recipe(lambda: (BootstrapDemonstrations(), Grounded(), ParzenMoves()), classic=lambda _: Mipro()),
+    "random": Recipe(lambda: (RandomDraws(),), classic=_random),
     "reflection": Recipe(lambda: (Reflection(),)),
     "tpe": Recipe(lambda: (ParzenMoves(),)),
 }
