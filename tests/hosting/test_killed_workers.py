@@ -121,9 +121,7 @@ def _waits(pid: int) -> bool:
         return False
 
 
-@pytest.mark.parametrize(
-    ("act", "said"), [("segfault", "signal 11"), ("leave", "status 3"), ("hang", "hang"), ("eat", "memory")]
-)
+@pytest.mark.parametrize(("act", "said"), [("segfault", "signal 11"), ("hang", "hang")])
 def test_a_harmful_metric_costs_its_pairs_and_not_one_restart(
     bench: Bench, tmp_path: Path, act: str, said: str
 ) -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from dspex.kernel.ports import Usage
 from dspex.optimization.ledger import MemoryLedger
-from dspex.optimization.ports import Candidate, Evaluation, Round
+from dspex.optimization.ports import Candidate, Death, Evaluation, Round
 
 SEED = Candidate("s", {}, "seed", (), "", 0)
 
@@ -97,5 +97,36 @@ def test_a_confirmation_abandons_the_round_before_it() -> None:
         await ledger.fold(2)
         assert dict(ledger.scores("s")) == {("z", 0): 1.0}
         assert ledger.folded == 3
+
+    asyncio.run(scenario())
+
+
+def test_an_example_is_quarantined_for_a_candidate_at_once_and_for_all_by_the_fold_only() -> None:
+    """Within a round it would depend on who was evaluated first what the others are asked."""
+
+    async def scenario() -> None:
+        ledger = MemoryLedger()
+        pairs = tuple((candidate, "a", 0) for candidate in ("s", "t", "u"))
+        await ledger.commit(Round(0, pairs, (SEED,)))
+        for candidate, kills in (("s", 1), ("s", 2), ("t", 1), ("t", 2)):
+            await ledger.record(Evaluation(candidate, "a", 0, 0, None, error_kind="crash"))
+            await ledger.blame(Death(candidate, "a", kills, "crash"))
+        assert [ledger.quarantined(pair) for pair in pairs] == [True, True, False]
+        await ledger.fold(0)
+        assert [ledger.quarantined(pair) for pair in pairs] == [True, True, True]
+        assert [ledger.failures(pair) for pair in pairs] == [2, 2, 1], "nobody is to ask for it again"
+        assert not ledger.quarantined(("u", "b", 0))
+
+    asyncio.run(scenario())
+
+
+def test_one_kill_quarantines_nothing() -> None:
+    async def scenario() -> None:
+        ledger = MemoryLedger()
+        await ledger.commit(Round(0, (("s", "a", 0),), (SEED,)))
+        await ledger.record(Evaluation("s", "a", 0, 0, None, error_kind="crash"))
+        await ledger.blame(Death("s", "a", 1, "crash"))
+        await ledger.fold(0)
+        assert not ledger.quarantined(("s", "a", 0))
 
     asyncio.run(scenario())
