@@ -270,10 +270,13 @@ def test_a_budget_that_cannot_pay_for_the_first_rung_says_so() -> None:
 def test_what_the_budget_could_no_longer_pay_for_is_not_a_failure_of_infrastructure() -> None:
     options = SearchOptions(proposer_settings={"max_tokens": 100})
     given = program(instructions=Text(), max_tokens=20)
-    result = searched(given, uneven, budget=Budget(tokens=20_000), options=options, seed=3)
-    assert isinstance(result.ledger, MemoryLedger)
-    assert {item.error_kind for item in result.ledger.failed()} == {"budget"}
-    assert result.unevaluated == 0
+    kinds: set[str | None] = set()
+    for seed in range(5):  # in some of them the budget ends within a round
+        ledger = MemoryLedger()
+        result = searched(given, uneven, budget=Budget(tokens=20_000), options=options, seed=seed, ledger=ledger)
+        kinds |= {item.error_kind for item in ledger.failed()}
+        assert result.unevaluated == 0
+    assert kinds == {"budget"}
 
 
 def test_too_few_calls_to_compare_anything_are_refused_unpaid() -> None:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from random import Random
 
 from dspex.kernel.ports import JSON
-from dspex.optimization.ports import Candidate, Evaluation, SearchView, Trace
+from dspex.optimization.ports import Candidate, Evaluation, Pair, SearchView, Trace
 from dspex.optimization.stages import Hole
 
 MINIBATCH = 16
@@ -16,21 +16,31 @@ ENOUGH, MOST = 4, 3
 
 
 async def seen(search: SearchView, parents: Sequence[Candidate], size: int = MINIBATCH) -> dict[str, list[Evaluation]]:
-    """Each parent's rows on as many training examples as it takes to see it fail a few times, worst first.
+    """Each parent's rows on training examples, worst first: those it was run on before, and on some new ones.
 
-    The examples come in an order that is the same all through the run, so that what a parent was run on before, in
-    this round or an earlier one, is not bought again.
+    It is run on half a minibatch where enough failures of it are known, else on as many as it takes to see it fail. All
+    parents of a round get the same new examples.
     """
-    order = [item.id for item in search.problem.train]
-    Random(f"{search.problem.seed}/evidence").shuffle(order)
-    found: dict[str, list[Evaluation]] = {parent: [] for parent in sorted({item.id for item in parents})}
+    order = search.minibatch(len(search.problem.train))
+    who = sorted({item.id for item in parents})
+    old = [(parent, example, 0) for parent in who for example in order if (example, 0) in search.ledger.scores(parent)]
+    rows = await search.lab.evaluate(old)
     for start in range(0, min(len(order), MOST * size), size):
-        few = [who for who, rows in found.items() if sum((row.score or 0.0) < 1 for row in rows) < ENOUGH]
-        rows = await search.lab.evaluate([(who, example, 0) for who in few for example in order[start : start + size]])
-        for row in rows:
-            if row.score is not None:
-                found[row.candidate].append(row)
-    return {who: sorted(rows, key=lambda row: (row.score or 0.0, row.example)) for who, rows in found.items()}
+        asked = [pair for parent in who for pair in _fresh(parent, order[start : start + size], rows, first=not start)]
+        rows += await search.lab.evaluate([pair for pair in asked if pair not in old])
+    found: dict[str, list[Evaluation]] = {parent: [] for parent in who}
+    for row in sorted(rows, key=lambda row: (row.score or 0.0, row.example)):
+        if row.score is not None:
+            found[row.candidate].append(row)
+    return found
+
+
+def _fresh(parent: str, batch: Sequence[str], rows: Sequence[Evaluation], *, first: bool) -> list[Pair]:
+    """What a parent is asked of a minibatch: half of the first where it is known to fail, else all of it."""
+    failures = sum(row.candidate == parent and row.score is not None and row.score < 1 for row in rows)
+    if failures < ENOUGH:
+        return [(parent, example, 0) for example in batch]
+    return [(parent, example, 0) for example in batch[: len(batch) // 2]] if first else []
 
 
 def call_of(row: Evaluation, step: str, rng: Random | None = None) -> Trace | None:
