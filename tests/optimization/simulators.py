@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable, Sequence
 from typing import Literal
@@ -157,3 +158,23 @@ def relayed(request: Request) -> str:
     even = int(case.split()[1]) % 2 == 0
     good, ruled = "good clue" in text, RULE in guidance(request)
     return answered(case, good or share(case) < 0.3 if even else ruled or (share(case) < 0.5 and not good))
+
+
+def asks_advice(request: Request) -> bool:
+    """Whether advice for modules is asked for rather than a label."""
+    return "module_advice" in request.messages[-1]["content"]
+
+
+def wavering(request: Request) -> str:
+    """Right 40 times of 100, and 15 more for each demonstration (two count), 30 more with the hint; a new draw for each
+    sample at temperature 1. Asked for advice, it finds the hint half of the time."""
+    asked = request.messages[-1]["content"]
+    if asks_advice(request):
+        found = share(asked, request.sample) < 0.5
+        advice = {"label": HINT if found else f"Take care, {share(asked):.3f}.", "elsewhere": "Nothing."}
+        return json.dumps({"discussion": "The better run was right.", "module_advice": advice})
+    shown = min(2, sum(message["role"] == "assistant" for message in request.messages))
+    skill = 0.4 + 0.15 * shown + 0.3 * (HINT in guidance(request))
+    text = text_in(request)
+    hot = float(request.settings.get("temperature", 0.0)) == 1.0
+    return answered(text, share(text, request.sample if hot else "cold") < skill)

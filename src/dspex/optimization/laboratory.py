@@ -20,10 +20,12 @@ from dspex.errors import (
 from dspex.evaluation.assessment import Assessment
 from dspex.evaluation.scoring import as_metric
 from dspex.kernel.ports import NO_USAGE, Message, Request, Runtime, Usage
+from dspex.kernel.program import Program
 from dspex.optimization.interruption import Interruption
 from dspex.optimization.ports import (
     DEADLY,
     QUARANTINED,
+    ROLLOUT,
     Assignment,
     Death,
     Evaluation,
@@ -34,6 +36,7 @@ from dspex.optimization.ports import (
     Trace,
 )
 from dspex.optimization.problem import Problem
+from dspex.optimization.rollouts import as_rollout
 from dspex.optimization.tasks import TaskExecutor
 
 _ALL = 4
@@ -174,7 +177,7 @@ class Laboratory:
 
     async def _one(self, pair: Pair) -> Assessment:
         candidate, example, sample = pair
-        program = self.problem.program_by_id(candidate, self.ledger.candidates[candidate].values)
+        program = self._program(candidate, sample)
         try:
             return await self._executor.assess(
                 Assignment(candidate, program, self.problem.examples[example], sample, self._metric, self.runtime)
@@ -182,6 +185,16 @@ class Laboratory:
         except ConfigurationError as error:
             # What a proposer made cannot be run, though its values are valid: it is out, and nothing was paid.
             return Assessment(example, sample, None, None, None, str(error), "configuration", NO_USAGE, 0.0, ())
+
+    def _program(self, candidate: str, sample: int) -> Program:
+        program = self.problem.program_by_id(candidate, self.ledger.candidates[candidate].values)
+        if sample < ROLLOUT:
+            return program
+        known = ("rollout", candidate)
+        if known not in self.problem.memory:
+            self.problem.memory[known] = as_rollout(program, self.runtime.modules)
+        found: Program = self.problem.memory[known]
+        return found
 
     async def _blame(self, pair: Pair, assessment: Assessment) -> None:
         """It was alone in its place, so that the death is its own: one more try, and then it is quarantined."""

@@ -24,6 +24,8 @@ from dspex.optimization.stopwatch import Stopwatch
 
 Pair = tuple[str, str, int]
 """(candidate, example, sample): what is evaluated, once."""
+ROLLOUT = 1000
+"""Samples from this on are drawn at temperature 1, whatever temperature the candidate has: they are meant to differ."""
 VariableKind = Literal["float", "integer", "boolean", "choice", "text", "demos", "subset"]
 
 

@@ -14,6 +14,7 @@ from dspex.optimization.proposers.fixes import CheapFixes
 from dspex.optimization.proposers.grounded import Grounded
 from dspex.optimization.proposers.pareto import Merging, ParetoReflection
 from dspex.optimization.proposers.reflection import Reflection
+from dspex.optimization.proposers.rollouts import ContrastAdvice, RolloutDemonstrations
 from dspex.optimization.proposers.sampling import Coordinates, LocalSteps, RandomDraws
 from dspex.optimization.proposers.tpe import ParzenMoves
 from dspex.optimization.schedules.table import schedule_named
@@ -25,6 +26,7 @@ from dspex.optimization.strategies.gepa import Gepa
 from dspex.optimization.strategies.headroom import Headroom
 from dspex.optimization.strategies.mipro import Mipro
 from dspex.optimization.strategies.portfolio import Chooser, Portfolio
+from dspex.optimization.strategies.simba import Simba
 from dspex.optimization.surrogates.additive import AdditiveProcess
 
 CLASSIC = "classic"
@@ -86,9 +88,10 @@ STRATEGIES: Mapping[str, Recipe] = {
     "mipro": Recipe(lambda: (BootstrapDemonstrations(), Grounded(), ParzenMoves()), classic=lambda _: Mipro()),
     "random": Recipe(lambda: (RandomDraws(),), classic=_random),
     "reflection": Recipe(lambda: (Reflection(),)),
+    "simba": Recipe(lambda: (RolloutDemonstrations(), ContrastAdvice()), classic=lambda _: Simba()),
     "tpe": Recipe(lambda: (ParzenMoves(),)),
 }
-_PLANNED = ("playbook", "simba")
+_PLANNED = ("playbook",)
 
 
 def strategy_of(given: str | Strategy, options: SearchOptions, schedule: str | None = None) -> Strategy:
