@@ -392,7 +392,6 @@ def test_a_space_that_is_used_up_ends_the_search() -> None:
 @pytest.mark.parametrize(
     ("strategy", "error", "message"),
     [
-        ("playbook", ConfigurationError, "'playbook' is not built yet; there are auto, beacon, bootstrap"),
         ("bootstap", UnknownNameError, "did you mean 'bootstrap'"),
         ("bootstrap", VariableError, "varies demos.*has only float, text"),
     ],

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from random import Random
 
 from dspex.kernel.ports import JSON
 from dspex.kernel.variables import Text, Variable
+from dspex.optimization.parts import UNKNOWN, Tally, parts_of, tallies, without
 from dspex.optimization.ports import Candidate, Proposal, Turn, VariableKind
 from dspex.optimization.stages import holes, text_of
 
@@ -45,13 +47,17 @@ class Crossover:
 
 
 class Trimming:
-    """A line or a sentence of the instructions left out: what misleads can only be deleted."""
+    """A line or a sentence of the instructions left out: what misleads can only be deleted.
+
+    Parts without which candidates scored better go first.
+    """
 
     name = "trimming"
     needs: frozenset[VariableKind] = frozenset({"text"})
 
     async def propose(self, turn: Turn) -> list[Proposal]:
         found: list[Proposal] = []
+        known: dict[str, Mapping[str, Tally]] = {}
         for _ in range(turn.count):
             parent = turn.parent()
             wanted = holes(turn.search.problem.program, parent.values, "text")
@@ -59,11 +65,13 @@ class Trimming:
                 continue
             hole = turn.rng.choice(wanted)
             text = text_of(hole, parent.values)
-            parts, joint = (text.splitlines(), "\n") if "\n" in text else (text.split(". "), ". ")
-            if len(parts) > 1:
-                gone = turn.rng.randrange(len(parts))
-                values = {**parent.values, hole.dimension.path: joint.join(parts[:gone] + parts[gone + 1 :]).strip()}
-                said = f"without: {parts[gone].strip()[:80]}"
+            if hole.dimension.path not in known:
+                known[hole.dimension.path] = tallies(turn.search, hole)
+            weights = [_expendable(part, known[hole.dimension.path]) for part in parts_of(text)]
+            if sum(weight > 0 for weight in weights) > 1:
+                gone = turn.rng.choices(range(len(weights)), weights)[0]
+                values = {**parent.values, hole.dimension.path: without(text, gone)}
+                said = f"without: {parts_of(text)[gone].strip()[:80]}"
                 found.append(Proposal(values, self.name, (parent.id,), said))
         return found
 
@@ -73,6 +81,13 @@ def united(one: str, other: str) -> str:
     if "\n" in one or "\n" in other:
         return "\n".join(dict.fromkeys([*one.splitlines(), *other.splitlines()]))
     return " ".join(dict.fromkeys([*_SENTENCE.split(one.strip()), *_SENTENCE.split(other.strip())]))
+
+
+def _expendable(part: str, known: Mapping[str, Tally]) -> float:
+    """The weight by which a part is left out; a blank line or a heading is none."""
+    if not part.strip() or part.rstrip().endswith(":"):
+        return 0.0
+    return 1 / known.get(part, UNKNOWN).worth - 1
 
 
 def _pair(turn: Turn) -> tuple[Candidate, Candidate]:

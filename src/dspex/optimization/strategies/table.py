@@ -12,7 +12,9 @@ from dspex.optimization.proposers.crossover import Crossover, Trimming
 from dspex.optimization.proposers.demonstrations import BootstrapDemonstrations
 from dspex.optimization.proposers.fixes import CheapFixes
 from dspex.optimization.proposers.grounded import Grounded
+from dspex.optimization.proposers.hypotheses import Hypotheses
 from dspex.optimization.proposers.pareto import Merging, ParetoReflection
+from dspex.optimization.proposers.playbook import Playbook
 from dspex.optimization.proposers.reflection import Reflection
 from dspex.optimization.proposers.rollouts import ContrastAdvice, RolloutDemonstrations
 from dspex.optimization.proposers.sampling import Coordinates, LocalSteps, RandomDraws
@@ -86,12 +88,13 @@ STRATEGIES: Mapping[str, Recipe] = {
     "copro": Recipe(lambda: (Ascent(),), classic=lambda _: Copro()),
     "gepa": Recipe(lambda: (ParetoReflection(), Merging()), classic=lambda _: Gepa()),
     "mipro": Recipe(lambda: (BootstrapDemonstrations(), Grounded(), ParzenMoves()), classic=lambda _: Mipro()),
+    "playbook": Recipe(lambda: (Playbook(), Trimming())),
     "random": Recipe(lambda: (RandomDraws(),), classic=_random),
     "reflection": Recipe(lambda: (Reflection(),)),
     "simba": Recipe(lambda: (RolloutDemonstrations(), ContrastAdvice()), classic=lambda _: Simba()),
     "tpe": Recipe(lambda: (ParzenMoves(),)),
+    "vista": Recipe(lambda: (Hypotheses(), Trimming())),
 }
-_PLANNED = ("playbook",)
 
 
 def strategy_of(given: str | Strategy, options: SearchOptions, schedule: str | None = None) -> Strategy:
@@ -109,10 +112,8 @@ def strategy_named(name: str, options: SearchOptions, schedule: str | None = Non
     """The strategy of that name under a schedule, its own where none is named.
 
     `package.module:Name`, and names of the entry points in `dspex.strategies`, are users' own. Raises UnknownNameError
-    for either name, ConfigurationError for what is not built, has no classic form, or is no strategy.
+    for either name, ConfigurationError for what has no classic form or is no strategy.
     """
-    if name in _PLANNED:
-        raise ConfigurationError(f"strategy {name!r} is not built yet; there are {', '.join(sorted(STRATEGIES))}")
     if name not in STRATEGIES:
         strategy = _of_user(name, options, schedule)
         return Headroom(strategy) if options.headroom else strategy
