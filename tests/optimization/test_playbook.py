@@ -142,7 +142,7 @@ def test_a_heading_and_a_blank_line_are_not_left_out() -> None:
     turn = Turn(search, [candidate("seed", text)], 60, Random(0))
     found = {item.values["label.instructions"] for item in asyncio.run(Trimming().propose(turn))}
     assert found == {without(text, index) for index in (0, 3, 4)}
-    assert parts_of("One. Two") == ["One", "Two"]
+    assert parts_of("One. Two") == ["One.", "Two"]
 
 
 def test_mistakes_are_numbered_and_shown_with_feedback() -> None:

@@ -214,7 +214,11 @@ def test_crossover_needs_two() -> None:
     ("text", "parts"),
     [
         ("Keep.\nDrop.\nStay.", {"Drop.\nStay.", "Keep.\nStay.", "Keep.\nDrop."}),
-        ("One. Two", {"One", "Two"}),
+        ("One. Two", {"One.", "Two"}),
+        (
+            "One. Two.\n- a b. c\n- d",
+            {"One.\n- a b. c\n- d", "Two.\n- a b. c\n- d", "One. Two.\n- d", "One. Two.\n- a b. c"},
+        ),
         ("Only one", set[str]()),
     ],
 )

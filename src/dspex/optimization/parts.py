@@ -1,13 +1,16 @@
-"""The lines or sentences of a text, and which of them helped and which did harm: what candidates with and without them
-scored on the same examples."""
+"""The sentences and list items of a text, and which helped or did harm, by what candidates with and without scored."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from dspex.optimization.ports import Candidate, SearchView
 from dspex.optimization.stages import Hole, text_of
+
+_ITEM = re.compile(r"\s*(?:[-*\u2022]|\d+[.)])\s")
+_SENTENCE = re.compile(r"(?<=[.!?])\s+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,14 +33,33 @@ UNKNOWN = Tally()
 
 
 def parts_of(text: str) -> list[str]:
-    """The lines of a text, or the sentences of a text of one line."""
-    return text.splitlines() if "\n" in text else text.split(". ")
+    """The sentences of a text, line by line; an item of a list is one part."""
+    return [part for line in text.splitlines() for part in _split(line)]
 
 
 def without(text: str, index: int) -> str:
     """The text less the part of that number."""
-    parts = parts_of(text)
-    return ("\n" if "\n" in text else ". ").join(parts[:index] + parts[index + 1 :]).strip()
+    lines: list[str] = []
+    passed = 0
+    for line in text.splitlines():
+        parts = _split(line)
+        kept = [part for number, part in enumerate(parts, start=passed) if number != index]
+        passed += len(parts)
+        if kept:
+            lines.append(line if len(kept) == len(parts) else " ".join(kept))
+    return "\n".join(lines).strip()
+
+
+def united(one: str, other: str) -> str:
+    """The first text, and behind it what only the second says."""
+    there = set(parts_of(one))
+    new = [part for part in parts_of(other) if part not in there]
+    joint = "\n" if "\n" in one or "\n" in other else " "
+    return joint.join([one.strip(), *new])
+
+
+def _split(line: str) -> list[str]:
+    return [line] if _ITEM.match(line) else _SENTENCE.split(line)
 
 
 def tallies(search: SearchView, hole: Hole) -> Mapping[str, Tally]:

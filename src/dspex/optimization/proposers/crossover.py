@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from random import Random
 
 from dspex.kernel.ports import JSON
 from dspex.kernel.variables import Text, Variable
-from dspex.optimization.parts import UNKNOWN, Tally, parts_of, tallies, without
+from dspex.optimization.parts import UNKNOWN, Tally, parts_of, tallies, united, without
 from dspex.optimization.ports import Candidate, Proposal, Turn, VariableKind
 from dspex.optimization.stages import holes, text_of
 
-_SENTENCE = re.compile(r"(?<=[.!?])\s+")
 ANY: frozenset[VariableKind] = frozenset({"float", "integer", "boolean", "choice", "text", "demos", "subset"})
 
 
@@ -74,13 +72,6 @@ class Trimming:
                 said = f"without: {parts_of(text)[gone].strip()[:80]}"
                 found.append(Proposal(values, self.name, (parent.id,), said))
         return found
-
-
-def united(one: str, other: str) -> str:
-    """The first text, and behind it what only the second says: line by line, or sentence by sentence on one line."""
-    if "\n" in one or "\n" in other:
-        return "\n".join(dict.fromkeys([*one.splitlines(), *other.splitlines()]))
-    return " ".join(dict.fromkeys([*_SENTENCE.split(one.strip()), *_SENTENCE.split(other.strip())]))
 
 
 def _expendable(part: str, known: Mapping[str, Tally]) -> float:

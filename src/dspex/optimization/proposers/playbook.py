@@ -115,7 +115,7 @@ def read_lessons(said: str, present: str) -> list[Lesson]:
     """The lessons in an answer, one on a line, or one in a sentence where it is all one line; none that stand in the
     present text."""
     lines = [line for line in said.splitlines() if line.strip()]
-    if len(lines) == 1 and not _LINE.match(lines[0]).group(1):  # type: ignore[union-attr] - any line with text matches
+    if len(lines) == 1:
         lines = _SENTENCE.split(lines[0])
     there = {line.strip("-* ").lower() for line in present.splitlines()}
     found: list[Lesson] = []
