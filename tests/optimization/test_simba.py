@@ -52,9 +52,8 @@ def classic(model: Any = wavering, given: Program = GIVEN, calls: int = 3000, **
 
 def rounds(result: OptimizationResult, stage: str) -> list[Round]:
     """The rounds of one kind."""
-    return [
-        item for item in result.ledger.rounds if item.purpose == "search" and (item.memo or {}).get("stage") == stage
-    ]
+    searching = [item for item in result.ledger.rounds if item.purpose == "search" and item.memo is not None]
+    return [item for item in searching if item.memo["stage"] == stage]
 
 
 def test_its_budget_is_the_published_arithmetic() -> None:
@@ -64,8 +63,8 @@ def test_its_budget_is_the_published_arithmetic() -> None:
 
 def test_a_whole_run_takes_no_more_than_that() -> None:
     result = classic()
-    searching = [pair for item in result.ledger.rounds if item.memo and item.memo.get("stage") in
-                 ("rollouts", "candidates", "final") for pair in item.pairs]  # fmt: skip
+    stages = ("rollouts", "candidates", "final")
+    searching = [pair for stage in stages for item in rounds(result, stage) for pair in item.pairs]
     assert len(searching) <= program_runs(3, 10, 3, 40)
     assert len(rounds(result, "rollouts")) == len(rounds(result, "candidates")) == 3
     assert result.stopped.startswith("3 of 3 steps are done")

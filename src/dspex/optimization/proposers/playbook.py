@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from dspex.kernel.space import Configuration
 from dspex.optimization.credit import Credit, credited
-from dspex.optimization.evidence import told
+from dspex.optimization.evidence import seen, told
 from dspex.optimization.parts import UNKNOWN, Tally, tallies
 from dspex.optimization.ports import Candidate, Evaluation, Proposal, SearchView, Turn, VariableKind
 from dspex.optimization.rewriting import request, shown
@@ -24,7 +24,7 @@ HEADING = "Lessons:"
 MOST, LONGEST = 24, 4000
 """Lessons in a playbook, and characters of all of them."""
 MINIBATCH = 24
-"""Training examples that a parent is run on, anew each round: what it got wrong before counts, too."""
+"""Training examples that a parent is run on at a time."""
 MISTAKES = 16
 """In one request."""
 ALIKE = 0.6
@@ -65,7 +65,8 @@ class Playbook:
     async def propose(self, turn: Turn) -> list[Proposal]:
         search = turn.search
         parents = [turn.parent() for _ in range(turn.count)]
-        wrong = {item.id: await _collected(search, item) for item in parents}
+        rows = await seen(search, parents, MINIBATCH)
+        wrong = {who: [row for row in found if (row.score or 0.0) < 1] for who, found in rows.items()}
         credit = await credited(search, [row for found in wrong.values() for row in found])
         tasks = [
             (parent, hole, chosen)
@@ -84,15 +85,6 @@ class Playbook:
                 said = f"{hole.path} learnt: {_added(present, text)[:120]}"
                 found.append(Proposal({**parent.values, hole.dimension.path: text}, self.name, (parent.id,), said))
         return found
-
-
-async def _collected(search: SearchView, parent: Candidate) -> list[Evaluation]:
-    """What the parent got wrong of this round's minibatch, and of those before."""
-    scores = search.ledger.scores(parent.id)
-    before = [item.id for item in search.problem.train if scores.get((item.id, 0), 1.0) < 1]
-    asked = dict.fromkeys([*search.minibatch(MINIBATCH), *before])
-    rows = await search.lab.evaluate([(parent.id, example, 0) for example in asked])
-    return [row for row in rows if row.score is not None and row.score < 1]
 
 
 def _hole(turn: Turn, parent: Candidate, wrong: Sequence[Evaluation], credit: Credit) -> Hole | None:
