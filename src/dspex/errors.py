@@ -22,6 +22,7 @@
     │   ├── ParseError            no rung of the ladder could read it
     │   └── CutOffError           the answer stops in the middle
     ├── BudgetExceededError       the next call does not fit the budget; it was not sent
+    ├── SharedBudgetError         the next call does not fit what all runs of the store may spend; it was not sent
     ├── OutageError               every call fails; stopped with the results so far kept
     └── StepError                 a step failed; carries the state so far (kernel/state.py)
 
@@ -162,6 +163,16 @@ class BudgetExceededError(DspexError):
     """The next call does not fit the budget. It was not sent."""
 
     infrastructure = True
+
+
+class SharedBudgetError(DspexError):
+    """The next call does not fit what all runs of the store may spend together. It was not sent; the run pauses.
+
+    Unlike its own budget's end, which a search plans with, this one's depends on others: so it decides nothing.
+    """
+
+    infrastructure = True
+    fatal = True
 
 
 class OutageError(DspexError):

@@ -128,3 +128,12 @@ def test_executions_of_a_stored_program_are_kept(dspex: Dspex, two_versions: Pat
     assert dspex("run", "tickets", "-i", "ticket=my parcel").code == 0
     assert len(dspex("programs", "executions", "tickets", "--json").data["executions"]) == 2
     assert dspex("run", "program.yaml", "-i", "ticket=my parcel").code == 0, "a file is not a stored program"
+
+
+def test_a_shared_budget_is_set_shown_and_taken_away(dspex: Dspex) -> None:
+    assert "no shared budget" in dspex("db", "budget", "--none").out
+    assert "usd: 0 of 20 spent by 0 runs" in dspex("db", "budget", "--usd", "20").out
+    found = dspex("db", "budget", "--calls", "1000", "--json").data["shared_budget"]
+    assert (found["budget"], found["spent"]["calls"], found["runs"]) == ({"calls": 1000}, 0, 0)
+    assert dspex("db", "budget", "--none", "--usd", "3").code == 2
+    assert dspex("db", "budget", "--none", "--json").data == {"shared_budget": None}

@@ -42,12 +42,15 @@ class Changes(TypedDict, total=False):
     isolation: Isolation | None
     more: RuntimeSettings
     """Settings of its runtime."""
+    answer: int
+    """Tokens of every answer at most, which budgets of dollars need."""
     acts: Mapping[int, str]
     """What the metric is to do on examples of val, by their number: see `tests.hosting.hazards`."""
 
 
 def wanted(base_url: str, **changes: Unpack[Changes]) -> Wanted:
     """The search, on a model server at `base_url`."""
+    limit: dict[str, Any] = {"max_tokens": changes["answer"]} if "answer" in changes else {}
     acts = changes.get("acts", {})
     val = Dataset.of(
         {**item.values, **({"act": acts[number]} if number in acts else {})}
@@ -60,7 +63,7 @@ def wanted(base_url: str, **changes: Unpack[Changes]) -> Wanted:
     settings.update(changes.get("more", {}))
     ready = runtime("oracle/colours", file="none", **settings)
     return Wanted(
-        program=program(instructions=Text(), demos=Demos(2)),
+        program=program(instructions=Text(), demos=Demos(2), **limit),
         splits={"train": rows(12), "val": val, "confirm": rows(16, 2000)},
         metric=changes.get("metric", same_label),
         runtime=ready,
@@ -68,7 +71,9 @@ def wanted(base_url: str, **changes: Unpack[Changes]) -> Wanted:
         budget=Budget(calls=changes.get("calls", 130)),
         seed=changes.get("seed", 3),
         # Without headroom: its draws look like calls paid twice.
-        options=SearchOptions(concurrency=changes.get("concurrency", 8), headroom=False),
+        options=SearchOptions(
+            concurrency=changes.get("concurrency", 8), headroom=False, proposer_settings=limit
+        ),
         isolation=changes.get("isolation"),
     )
 

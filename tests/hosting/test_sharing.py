@@ -3,15 +3,25 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Unpack
 
+import pytest
+
+from dspex.clients.budget import Budget
+from dspex.clients.shared_budget import Sums
 from dspex.configuration.runtimes import RuntimeSettings
+from dspex.storage import runs
+from dspex.storage.budgets import share_budget, standing
 from tests.hosting.conftest import made
 from tests.hosting.durability import Bench, Prepared, check_integrity
+from tests.hosting.test_steering import QUEUED
 from tests.servers.chat import Arrival, serving
 
 RUNS = 8
+PRICE = {"input": 30.0, "output": 60.0}
+"""Dollars for a million tokens."""
 A_SECOND = 100
 ON_THE_WAY = 0.1
 """Seconds by which a request may be longer on its way to the server than one that was sent later."""
@@ -27,21 +37,67 @@ def crowded(arrivals: list[Arrival], seconds: float) -> int:
     return most
 
 
-def together(bench: Bench, store: str, base_url: str, **more: Unpack[RuntimeSettings]) -> list[Prepared]:
-    """Eight runs, all of one key, each carried to its rest in a process of its own."""
-    given = [made(bench, store, base_url=base_url, seed=seed, calls=90, more=more) for seed in range(RUNS)]
-    given = [replace(item, tag=given[0].tag) for item in given]  # the tag is in the key: it is one key
+def paid(arrivals: list[Arrival]) -> float:
+    """Dollars that the server bills."""
+    return (
+        sum(item.prompt_tokens * PRICE["input"] + item.completion_tokens * PRICE["output"] for item in arrivals) / 1e6
+    )
+
+
+def eight(bench: Bench, store: str, base_url: str, **more: Unpack[RuntimeSettings]) -> list[Prepared]:
+    """Eight queued runs of one key, which spend at most a dollar together."""
+    more["prices"] = {"oracle/colours": PRICE}
+    given = [made(bench, store, base_url=base_url, seed=seed, calls=90, answer=40, more=more) for seed in range(RUNS)]
+    given[0].change(partial(share_budget, budget=Budget(usd=1.0)))
+    return [replace(item, tag=given[0].tag) for item in given]  # the tag is in the key: it is one key
+
+
+def carried(bench: Bench, given: list[Prepared]) -> None:
+    """Each to its rest, in a process of its own."""
     pids = [bench.carry(item, "") for item in given]
     for pid, item in zip(pids, given, strict=True):
         bench.rests(pid, item.tag)
-    return given
 
 
-def test_eight_runs_keep_one_rate_together(bench: Bench, tmp_path: Path) -> None:
+def test_eight_runs_keep_one_rate_and_one_budget_together(bench: Bench, tmp_path: Path) -> None:
     with serving() as server:
-        given = together(bench, str(tmp_path / "dspex.db"), server.url, requests_per_second=A_SECOND)
+        given = eight(bench, str(tmp_path / "dspex.db"), server.url, requests_per_second=A_SECOND)
+        carried(bench, given)
+        first = server.log()
+        assert 0.95 < paid(first) <= 1.0
+        found = given[0].look(standing)
+        assert found is not None
+        assert found.spent.usd == pytest.approx(paid(first))
+        assert found.held == Sums()
+        statuses = [item.status() for item in given]
+        paused = [item for item, status in zip(given, statuses, strict=True) if status.state == "paused"]
+        assert paused
+        assert {status.state for status in statuses} <= {"paused", "completed"}
+        for reason in (status.reason for status in statuses if status.state == "paused"):
+            assert reason.startswith("shared budget: ")
+            assert "of $1 is spent" in reason
+            assert "dspex db budget --usd N" in reason
+        given[0].change(partial(share_budget, budget=Budget(usd=100.0)))
+        for item in paused:
+            item.change(partial(runs.move, id=item.run, to=QUEUED))
+        carried(bench, paused)
         log = server.log()
     assert {item.status().state for item in given} == {"completed"}
     assert len(log) > 2 * A_SECOND
     assert crowded(log, 1.0 - ON_THE_WAY) <= A_SECOND
     given[0].look(check_integrity)
+
+
+def test_a_budget_is_kept_though_processes_are_killed(bench: Bench, tmp_path: Path) -> None:
+    """What was in flight at a kill was billed, and counts: nobody knows what it cost but the server."""
+    with serving(delay=0.02) as server:
+        given = eight(bench, str(tmp_path / "dspex.db"), server.url)
+        pids = [bench.carry(item, "", f"commit.before:{3 + 4 * turn}") for turn, item in enumerate(given)]
+        for pid in pids:
+            bench.nursery.wait(pid)
+        killed = [item for item in given if item.status().state == "running"]
+        assert len(killed) > RUNS // 2
+        carried(bench, killed)
+        log = server.log()
+    assert {item.status().state for item in given} <= {"paused", "completed"}
+    assert 0.75 < paid(log) <= 1.0

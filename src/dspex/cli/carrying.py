@@ -12,9 +12,9 @@ from types import FrameType
 import typer
 
 from dspex.blocking import submit, wait
-from dspex.cli.exits import INTERRUPTED, PROVIDER
+from dspex.cli.exits import BUDGET, INTERRUPTED, PROVIDER
 from dspex.cli.output import note
-from dspex.errors import OutageError
+from dspex.errors import OutageError, SharedBudgetError
 from dspex.hosting.building import Live
 from dspex.hosting.conducting import PausedError
 from dspex.hosting.handle import Run
@@ -34,11 +34,17 @@ def carried(run: Run, live: Live, on_event: Callable[[Event], None]) -> Optimiza
         note()
         note(f"{error}.")
         back(run.id)
-        raise typer.Exit(PROVIDER if isinstance(error.__cause__, OutageError) else INTERRUPTED) from None
+        raise typer.Exit(_code(error.__cause__)) from None
     except KeyboardInterrupt:
         note(f"run {run.id} is paused; what was in flight is dropped and may be paid again.")
         back(run.id)
         raise
+
+
+def _code(cause: BaseException | None) -> int:
+    if isinstance(cause, OutageError):
+        return PROVIDER
+    return BUDGET if isinstance(cause, SharedBudgetError) else INTERRUPTED
 
 
 def back(run: str) -> None:

@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
+from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from dspex.blocking import wait
 from dspex.cli.exits import GATE
 from dspex.cli.nouns import noun
-from dspex.cli.options import Json, Store
+from dspex.cli.options import Calls, Json, Store, Tokens, Usd
 from dspex.cli.output import counted, emit, say
-from dspex.cli.storing import reading, store_named
+from dspex.cli.storing import reading, store_named, writing
+from dspex.clients.budget import Budget
+from dspex.clients.shared_budget import Sums, limited
 from dspex.hosting.stores import opened
 from dspex.storage import upkeep
+from dspex.storage.budgets import Standing, share_budget, standing
 from dspex.storage.database import Location
 from dspex.storage.tables import SCHEMA_VERSION
 
@@ -68,6 +73,40 @@ def vacuum(store: Store = None, json: Json = False) -> None:
         emit({"before": before, "after": after})
     else:
         say(f"{before:,} -> {after:,} bytes")
+
+
+@app.command()
+def budget(
+    calls: Calls = None,
+    usd: Usd = None,
+    tokens: Tokens = None,
+    none: Annotated[bool, typer.Option("--none", help="Let each run spend what its own budget says.")] = False,
+    store: Store = None,
+    json: Json = False,
+) -> None:
+    """Show or set what all runs of the store may spend together, from its first call on; also while runs go on."""
+    given = Budget(calls=calls, usd=usd, tokens=tokens)
+    if none and given != Budget():
+        raise typer.BadParameter("--none takes the budget away: give it alone")
+    if none or given != Budget():
+        writing(store, partial(share_budget, budget=None if none else given), create=True)
+    found = reading(store, standing)
+    if json:
+        emit({"shared_budget": None if found is None else _shared(found)})
+    elif found is None:
+        say("no shared budget: each run spends what its own budget says. Set one: dspex db budget --usd N")
+    else:
+        for unit in limited(found.budget):
+            limit, gone, held = (getattr(item, unit) for item in (found.budget, found.spent, found.held))
+            say(f"{unit}: {gone:,.6g} of {limit:,.6g} spent by {counted(found.runs, 'run')}, {held:,.6g} set aside")
+
+
+def _shared(found: Standing) -> dict[str, Any]:
+    parts = {"budget": found.budget.model_dump(exclude_none=True), "spent": found.spent, "held": found.held}
+    return {
+        **{name: asdict(part) if isinstance(part, Sums) else part for name, part in parts.items()},
+        "runs": found.runs,
+    }
 
 
 def _location(store: str | None, *, create: bool = False) -> Location:

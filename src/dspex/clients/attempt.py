@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Protocol
 
-from dspex.clients.budget import most
 from dspex.clients.prices import Prices
 from dspex.clients.retry import Call
 from dspex.errors import LMError
@@ -80,6 +79,6 @@ def _priced(completion: Completion, usage: Usage) -> Completion:
 def _conclude(account: BudgetAccount, reservation: Reservation, error: BaseException, sent: bool) -> None:
     billed = error.billed if isinstance(error, LMError) else True
     if sent and billed:
-        account.settle(reservation, most(reservation))
+        account.settle(reservation, None)
     else:
         account.release(reservation)

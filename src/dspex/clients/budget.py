@@ -108,29 +108,8 @@ class Account:
             return Balance(self.budget, spent, reserved, self._clock() - self._start)
 
     def check(self, request: Request) -> Reservation:
-        """The most that one attempt of `request` can cost.
-
-        Raises ConfigurationError where that cannot be told: a budget of dollars over an unknown price, or one of
-        dollars or tokens without a limit on the answer. Call it before work starts, to refuse before anything is paid.
-        """
-        if not self._measured:
-            return ONE_CALL
-        price = self._prices.of(request.model)
-        if self.budget.usd is not None and price is None:
-            raise ConfigurationError(
-                f"a budget in dollars needs the price of {request.model}, which the table of {PRICES_DATE} does not "
-                "have: set it (prices: input and output, dollars for a million tokens), or limit calls or tokens"
-            )
-        answer = answer_tokens(request)
-        if answer is None and (self.budget.tokens is not None or (price is not None and price.output > 0)):
-            unit = "tokens" if self.budget.tokens is not None else "dollars"
-            raise ConfigurationError(
-                f"a budget in {unit} needs a limit on each answer, or one call could overspend it: "
-                f"set max_tokens for {request.model}"
-            )
-        asked = prompt_tokens(request)
-        usd = 0.0 if price is None else price.usd(asked, answer or 0)
-        return Reservation(1, asked + (answer or 0), usd)
+        """The most that one attempt of `request` can cost: `bound`, by this budget."""
+        return bound(request, self.budget, self._prices) if self._measured else ONE_CALL
 
     async def reserve(self, request: Request) -> Reservation:
         """Set aside what `check` says, waiting while only the reservations of others stand in the way."""
@@ -146,7 +125,8 @@ class Account:
                 self._waiting.append(place)
             await place
 
-    def settle(self, reservation: Reservation, usage: Usage) -> None:
+    def settle(self, reservation: Reservation, usage: Usage | None) -> None:
+        usage = most(reservation) if usage is None else usage
         with self._lock:
             used = self._used
             used.calls += usage.calls
@@ -205,6 +185,31 @@ class Account:
             f"the next call to {request.model} may cost ${wanted.usd:.6f}, and of the budget of "
             f"${self.budget.usd:g} ${used.usd:.6f} is spent; raise usd, or lower max_tokens"
         )
+
+
+def bound(request: Request, budget: Budget, prices: Prices) -> Reservation:
+    """The most that one attempt of `request` can cost, in what `budget` limits.
+
+    Raises ConfigurationError where that cannot be told: a budget of dollars over an unknown price, or one of dollars or
+    tokens without a limit on the answer. Ask before work starts, to refuse before anything is paid.
+    """
+    if budget.tokens is None and budget.usd is None:
+        return ONE_CALL
+    price = prices.of(request.model)
+    if budget.usd is not None and price is None:
+        raise ConfigurationError(
+            f"a budget in dollars needs the price of {request.model}, which the table of {PRICES_DATE} does not "
+            "have: set it (prices: input and output, dollars for a million tokens), or limit calls or tokens"
+        )
+    answer = answer_tokens(request)
+    if answer is None and (budget.tokens is not None or (price is not None and price.output > 0)):
+        unit = "tokens" if budget.tokens is not None else "dollars"
+        raise ConfigurationError(
+            f"a budget in {unit} needs a limit on each answer, or one call could overspend it: "
+            f"set max_tokens for {request.model}"
+        )
+    asked = prompt_tokens(request)
+    return Reservation(1, asked + (answer or 0), 0.0 if price is None else price.usd(asked, answer or 0))
 
 
 def most(reservation: Reservation) -> Usage:

@@ -14,6 +14,7 @@ from dspex.clients.attempt import Attempt, Gate
 from dspex.clients.pool import ClientPool
 from dspex.clients.prices import Prices
 from dspex.clients.retry import Call, Retry
+from dspex.clients.shared_budget import Joint
 from dspex.clients.shared_limiter import SharedLimits
 from dspex.clients.single_flight import Flight, Remember
 from dspex.errors import ConfigurationError
@@ -43,7 +44,9 @@ class Policies:
     retry: Retry = field(default_factory=Retry)
     prices: Prices = field(default_factory=Prices)
     sharing: SharedLimits | None = None
-    """Rates that are kept together with other processes."""
+    """Rates that are kept together with other processes ..."""
+    shared: BudgetAccount | None = None
+    """... and a budget."""
 
 
 class ModelStack:
@@ -78,9 +81,9 @@ class ModelStack:
         """The same models with another memory of calls, which stays its owner's to close."""
         return self._view(replace(self.policies, store=store), {})
 
-    def with_sharing(self, sharing: SharedLimits | None) -> ModelStack:
-        """The same models, with rates that other processes keep too."""
-        return self._view(replace(self.policies, sharing=sharing), self._flights)
+    def with_sharing(self, sharing: SharedLimits, shared: BudgetAccount) -> ModelStack:
+        """The same models, with rates and a budget that other processes keep too."""
+        return self._view(replace(self.policies, sharing=sharing, shared=shared), self._flights)
 
     async def aclose(self) -> None:
         if not self._owner:
@@ -100,7 +103,10 @@ class ModelStack:
         limiter: Gate | None = client.limiter
         if policies.sharing is not None and client.limiter is not None:
             limiter = policies.sharing.over(client.limiter, client.shared_as)
-        layers: list[Layer] = [policies.retry, Attempt(policies.account, limiter, policies.prices)]
+        account = policies.account
+        if account is not None and policies.shared is not None:
+            account = Joint(account, policies.shared)
+        layers: list[Layer] = [policies.retry, Attempt(account, limiter, policies.prices)]
         if policies.store is not None:
             layers.insert(0, Remember(policies.store, self._flights))
         return composed(client.lm.complete, layers)

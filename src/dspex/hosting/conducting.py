@@ -15,9 +15,11 @@ from functools import partial
 from sqlalchemy import Connection
 
 from dspex.clients.budget import Budget
+from dspex.clients.prices import Prices
+from dspex.clients.shared_budget import SharedAccount
 from dspex.clients.shared_limiter import SharedLimits
 from dspex.clients.stack import ModelStack
-from dspex.errors import ConfigurationError, DspexError, OutageError
+from dspex.errors import ConfigurationError, DspexError, OutageError, SharedBudgetError
 from dspex.hosting.building import Built, Live, build, changed, executor_of
 from dspex.hosting.control import Control
 from dspex.hosting.flight import flight_of, noting
@@ -25,7 +27,7 @@ from dspex.hosting.liveness import LEASE_SECONDS, Owner, RunLock, alive, lock_of
 from dspex.hosting.promotion import conclude
 from dspex.hosting.remembering import JournalOverMemory
 from dspex.hosting.specification import RunSpec
-from dspex.kernel.ports import JSON, CallStore, Event, Usage
+from dspex.kernel.ports import JSON, CallStore, Event, Runtime, Usage
 from dspex.optimization.asking import Desk
 from dspex.optimization.interruption import Interrupted, Interruption, Wish
 from dspex.optimization.ports import Executor
@@ -33,6 +35,7 @@ from dspex.optimization.result import OptimizationResult
 from dspex.optimization.runner import Runner, Session
 from dspex.optimization.tasks import TaskExecutor
 from dspex.storage import runs
+from dspex.storage.budgets import StoredShares
 from dspex.storage.calls import DatabaseCallStore, bought_by, spent_by
 from dspex.storage.database import Database, StorageError
 from dspex.storage.ledgers import DurableLedger
@@ -180,13 +183,13 @@ class _Conductor:
         if self._spec.isolation is None and not told:
             self._executor = await noting(flight_of(self.database.location, self.id), ledger, self._executor)
         calls = DatabaseCallStore(self.database, self.id, self.seat.epoch, self.guard, booked=ledger.booked_calls())
-        runtime, sharing = built.runtime, SharedLimits(StoredRates(self.database))
+        runtime, sharing = built.runtime, await self._sharing(built.runtime)
         if isinstance(runtime.lm, ModelStack):
             store: CallStore = calls
             if (memory := runtime.lm.policies.store) is not None:
                 own = await self.database.read(lambda c: bought_by(c, self.id))
                 store = JournalOverMemory(calls, memory, own)
-            runtime = replace(runtime, lm=runtime.lm.with_store(store).with_sharing(sharing))
+            runtime = replace(runtime, lm=runtime.lm.with_store(store).with_sharing(*sharing))
         spent = await self.database.read(lambda c: spent_by(c, self.id))
         if (carried := self._spec.carried) is not None:
             spent = spent + Usage(**carried.model_dump())
@@ -203,12 +206,20 @@ class _Conductor:
             raise await self._ended(error) from error
         finally:
             await calls.aclose()
-            with suppress(StorageError):  # what is not given back expires
-                await sharing.aclose()
+            for shared in sharing:
+                with suppress(StorageError):  # what is not given back expires
+                    await shared.aclose()
         result = replace(result, run=self.id)
         ended: RunState = "stopped" if self._interruption.stopped else "completed"
         await self.database.write(lambda c: conclude(c, self.seat.run, result, ended), self.guard)
         return result
+
+    async def _sharing(self, runtime: Runtime) -> tuple[SharedLimits, SharedAccount]:
+        """What the run keeps together with the others of the store: rates, and a budget where there is one."""
+        prices = runtime.lm.policies.prices if isinstance(runtime.lm, ModelStack) else Prices()
+        account = SharedAccount(StoredShares(self.database, self.id, self.guard), prices)
+        await account.open()
+        return SharedLimits(StoredRates(self.database)), account
 
     async def _ended(self, error: BaseException) -> BaseException:
         """Write down why the search did not reach its end; returns what to raise."""
@@ -223,6 +234,9 @@ class _Conductor:
             asked = "on request" if isinstance(error, Interrupted) else "interrupted"
             await self._rest(asked)
             return error if isinstance(error, asyncio.CancelledError) else PausedError(f"run {self.id} is paused")
+        if isinstance(error, SharedBudgetError):
+            await self._rest(f"shared budget: {error}")
+            return PausedError(f"run {self.id} is paused: {error}")
         if isinstance(error, OutageError):
             await self._rest(f"outage: {error}")
             return PausedError(f"run {self.id} is paused, because the model is gone: {error}")

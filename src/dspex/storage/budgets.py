@@ -1,0 +1,190 @@
+"""A budget that all runs of a store keep together: one row says how much, one row a run what it has spent and holds.
+
+What a run has spent is told from its calls whenever a process takes it over or gives it up unheard of; in between its
+process says so, in all and not by how much more, so that nothing is counted twice.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, replace
+from functools import partial
+
+from sqlalchemy import Connection, func, select
+
+from dspex.clients.budget import Budget
+from dspex.clients.shared_budget import NOTHING, PARTS, UNITS, VOID_SECONDS, Claim, Share, Sums, limited
+from dspex.errors import ConfigurationError
+from dspex.storage.database import Database, Guard
+from dspex.storage.rates import clock
+from dspex.storage.statements import packed, unpacked
+from dspex.storage.tables import calls, leases
+
+_BUDGET = "budget"
+_RUN = "budget:"
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """The shared budget at one moment."""
+
+    budget: Budget
+    spent: Sums
+    held: Sums
+    """Set aside by running processes, of which they give back what they do not need."""
+    runs: int
+    """How many have spent of it."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Entry:
+    """One run's part. After `until` its process is not heard of any more."""
+
+    spent: Sums
+    held: Sums
+    until: float
+
+
+class StoredShares:
+    """`BudgetShares` of one run over rows."""
+
+    def __init__(self, database: Database, run: str, guard: Guard | None = None) -> None:
+        self._database, self._run, self._guard = database, run, guard
+
+    async def open(self) -> Share:
+        if await self._database.read(_budget) is None:
+            return Share(None)
+        return await self._database.write(partial(_opened, run=self._run), self._guard)
+
+    async def claim(self, claim: Claim) -> Share:
+        return await self._database.write(partial(_claimed, run=self._run, claim=claim), self._guard)
+
+
+def share_budget(connection: Connection, budget: Budget | None) -> None:
+    """Set what all runs of the store may spend together, from its first call on; None: as much as each may.
+
+    Raises ConfigurationError for a budget without limits, and for one of seconds.
+    """
+    if budget is None:
+        connection.execute(leases.delete().where((leases.c.name == _BUDGET) | leases.c.name.startswith(_RUN)))
+        return
+    if budget.seconds is not None:
+        raise ConfigurationError("a shared budget has no seconds: give each run its own; set calls, tokens or usd")
+    if not limited(budget):
+        raise ConfigurationError("the shared budget has no limit; set at least one: calls, tokens or usd")
+    new = _budget(connection, hold=True) is None
+    values = {"period": 0.0, "used": 0.0, "data": packed(budget.model_dump(exclude_none=True))}
+    if not new:
+        connection.execute(leases.update().where(leases.c.name == _BUDGET).values(values))
+        return
+    connection.execute(leases.insert().values(name=_BUDGET, **values))
+    for run, spent in _paid(connection).items():
+        _keep(connection, run, _Entry(spent, NOTHING, 0.0), {})
+
+
+def standing(connection: Connection) -> Standing | None:
+    """The shared budget and what is spent and held of it; None: there is none."""
+    budget = _budget(connection)
+    if budget is None:
+        return None
+    entries = _entries(connection)
+    spent, held = (sum((getattr(item, name) for item in entries.values()), NOTHING) for name in ("spent", "held"))
+    return Standing(budget, spent, held, sum(item.spent != NOTHING for item in entries.values()))
+
+
+def _opened(connection: Connection, run: str) -> Share:
+    budget = _budget(connection, hold=True)
+    if budget is None:
+        return Share(None)
+    entries = _entries(connection)
+    entry = _Entry(_ended(connection, budget, run, entries.get(run)), NOTHING, clock(connection) + VOID_SECONDS)
+    _keep(connection, run, entry, entries)
+    return Share(budget, own=entry.spent)
+
+
+def _claimed(connection: Connection, run: str, claim: Claim) -> Share:
+    budget = _budget(connection, hold=True)
+    if budget is None:
+        return Share(None, own=claim.spent)
+    now, entries = clock(connection), _entries(connection)
+    others = {name: entry for name, entry in entries.items() if name != run}
+    left = _left(budget, claim, others.values())
+    if claim.wanted != NOTHING and not claim.wanted.within(left, budget):
+        for name in [name for name, entry in others.items() if entry.held != NOTHING and entry.until < now]:
+            others[name] = _Entry(_ended(connection, budget, name, others[name]), NOTHING, now)
+            _keep(connection, name, others[name], entries)
+        left = _left(budget, claim, others.values())
+    held = claim.kept
+    if claim.wanted != NOTHING and claim.wanted.within(left, budget):
+        held = held + _part(budget, claim.wanted, left)
+    _keep(connection, run, _Entry(claim.spent, held, now + VOID_SECONDS), entries)
+    spent = sum((entry.spent for entry in others.values()), claim.spent)
+    return Share(budget, held, spent, claim.spent)
+
+
+def _ended(connection: Connection, budget: Budget, run: str, entry: _Entry | None) -> Sums:
+    """What a run has spent whose process is gone: what its calls say, and never more than what that process held."""
+    paid = _paid(connection, run).get(run, NOTHING)
+    if entry is None:
+        return paid
+    most = entry.spent + entry.held
+    return replace(paid, **{unit: min(getattr(paid, unit), getattr(most, unit)) for unit in limited(budget)})
+
+
+def _left(budget: Budget, claim: Claim, others: Iterable[_Entry]) -> Sums:
+    """What neither is spent nor held by anybody, in what the budget limits."""
+    gone = sum((entry.spent + entry.held for entry in others), claim.spent + claim.kept)
+    return Sums(**{unit: getattr(budget, unit) or 0 for unit in UNITS}) - gone
+
+
+def _part(budget: Budget, wanted: Sums, left: Sums) -> Sums:
+    """A share of what is left that is worth coming for, and at least what is wanted."""
+    calls = max(wanted.calls, left.calls // PARTS)
+    tokens = max(wanted.tokens, left.tokens // PARTS)
+    usd = max(wanted.usd, left.usd / PARTS)
+    limits = limited(budget)
+    return Sums(calls if "calls" in limits else 0, tokens if "tokens" in limits else 0, usd if "usd" in limits else 0.0)
+
+
+def _budget(connection: Connection, *, hold: bool = False) -> Budget | None:
+    """The budget; with `hold` nobody else reads it so until the transaction ends."""
+    query = select(leases.c.data).where(leases.c.name == _BUDGET)
+    data = connection.execute(query.with_for_update() if hold else query).scalar_one_or_none()
+    return None if data is None else Budget.model_validate(unpacked(data))
+
+
+def _entries(connection: Connection) -> dict[str, _Entry]:
+    query = select(leases.c.name, leases.c.period, leases.c.data).where(leases.c.name.startswith(_RUN))
+    found: dict[str, _Entry] = {}
+    for row in connection.execute(query):
+        data = unpacked(row.data)
+        found[row.name.removeprefix(_RUN)] = _Entry(Sums(**data["spent"]), Sums(**data["held"]), row.period)
+    return found
+
+
+def _keep(connection: Connection, run: str, entry: _Entry, known: dict[str, _Entry]) -> None:
+    data = packed({"spent": asdict(entry.spent), "held": asdict(entry.held)})
+    values = {"period": entry.until, "used": entry.spent.usd, "data": data}
+    if run in known:
+        connection.execute(leases.update().where(leases.c.name == _RUN + run).values(values))
+    else:
+        connection.execute(leases.insert().values(name=_RUN + run, **values))
+
+
+def _paid(connection: Connection, run: str | None = None) -> dict[str, Sums]:
+    """What runs have spent as far as their calls say, by run; every sending counts.
+
+    What a sending cost whose answer was lost nobody knows: it counts as much as the dearest answer of the run.
+    """
+    size = func.coalesce(calls.c.input_tokens + calls.c.output_tokens, 0)
+    done = calls.c.state == "done"
+    lost = func.coalesce(func.sum(calls.c.sends).filter(calls.c.state != "done"), 0)
+    query = select(
+        calls.c.run,
+        func.sum(calls.c.sends),
+        func.coalesce(func.sum(size * calls.c.sends).filter(done), 0) + lost * func.coalesce(func.max(size), 0),
+        func.coalesce(func.sum(calls.c.usd * calls.c.sends).filter(done), 0.0)
+        + lost * func.coalesce(func.max(calls.c.usd), 0.0),
+    )
+    query = query.where(calls.c.run.is_not(None) if run is None else calls.c.run == run).group_by(calls.c.run)
+    return {row[0]: Sums(int(row[1]), int(row[2]), float(row[3])) for row in connection.execute(query)}

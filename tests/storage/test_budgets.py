@@ -1,0 +1,122 @@
+"""The shared budget as rows: claims of several runs, processes that are gone, and what calls say they spent."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from functools import partial
+from typing import Any
+
+import pytest
+from sqlalchemy import Connection
+
+from dspex.clients.budget import Budget
+from dspex.clients.shared_budget import NOTHING, VOID_SECONDS, Claim, Share, Sums
+from dspex.errors import ConfigurationError
+from dspex.storage import budgets, runs
+from dspex.storage.budgets import StoredShares, share_budget, standing
+from dspex.storage.database import Database, FencedError
+from dspex.storage.rates import clock
+from dspex.storage.tables import calls
+from tests.storage.test_runs import ROW
+
+Within = Callable[[Callable[[Database], Awaitable[Any]]], Any]
+
+
+def bought(connection: Connection, run: str, prices: list[float | None], *, sends: int = 1) -> None:
+    """Calls of a run; None: nobody knows what came of it."""
+    for number, usd in enumerate(prices):
+        row = {
+            "key": f"{run}-{number}-{sends}", "run": run, "epoch": 1, "state": "unknown" if usd is None else "done",
+            "sends": sends, "model": "m", "started": 0.0, "usd": usd, "input_tokens": None if usd is None else 10,
+            "output_tokens": None if usd is None else 5,
+        }  # fmt: skip
+        connection.execute(calls.insert().values(row))
+
+
+def test_a_budget_counts_what_was_spent_before_it_was_set_every_sending_of_it(within: Within) -> None:
+    async def test(database: Database) -> None:
+        await database.write(lambda c: bought(c, "one", [0.1, 0.2, None]))
+        await database.write(lambda c: bought(c, "two", [0.1], sends=3))
+        assert await StoredShares(database, "one").open() == Share(None)
+        assert await database.read(standing) is None
+        await database.write(partial(share_budget, budget=Budget(usd=2.0)))
+        found = await database.read(standing)
+        assert found is not None
+        assert (found.runs, found.spent.calls, found.spent.tokens) == (2, 6, 45 + 45)
+        assert found.spent.usd == pytest.approx(0.5 + 0.3)
+        await database.write(partial(share_budget, budget=Budget(calls=5)))
+        again = await database.read(standing)
+        assert again is not None
+        assert (again.budget, again.spent) == (Budget(calls=5), found.spent)
+        await database.write(partial(share_budget, budget=None))
+        assert await database.read(standing) is None
+
+    within(test)
+
+
+def test_claims_of_many_never_add_up_to_more(within: Within) -> None:
+    async def test(database: Database) -> None:
+        await database.write(partial(share_budget, budget=Budget(calls=100, usd=1.0)))
+        shares = [StoredShares(database, f"run-{number}") for number in range(40)]
+        await asyncio.gather(*(item.open() for item in shares))
+        given = await asyncio.gather(*(item.claim(Claim(NOTHING, NOTHING, Sums(1, 0, 0.04))) for item in shares))
+        assert sum(item.held.usd for item in given) == pytest.approx(1.0)
+        assert sum(item.held.usd >= 0.04 for item in given) == 25
+        back = await shares[0].claim(Claim(Sums(1, 50, 0.03), NOTHING))
+        assert (back.held, back.spent) == (NOTHING, Sums(1, 50, 0.03))
+
+    within(test)
+
+
+def test_what_a_process_that_is_gone_held_is_given_to_others_and_its_calls_say_what_it_spent(
+    within: Within, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def test(database: Database) -> None:
+        await database.write(partial(share_budget, budget=Budget(usd=1.0)))
+        gone, alive = StoredShares(database, "gone"), StoredShares(database, "alive")
+        await gone.open()
+        await gone.claim(Claim(NOTHING, NOTHING, Sums(1, 0, 0.9)))
+        wanted = Claim(NOTHING, NOTHING, Sums(1, 0, 0.5))
+        assert (await alive.claim(wanted)).held == NOTHING
+        await database.write(lambda c: bought(c, "gone", [0.2, None]))
+        monkeypatch.setattr(budgets, "clock", lambda c: clock(c) + VOID_SECONDS + 1)
+        found = await alive.claim(wanted)
+        assert found.held.usd == pytest.approx(0.5)
+        assert found.spent.usd == pytest.approx(0.4)  # the call without an answer counts as the dearest with one
+        taken_over = await gone.open()
+        assert taken_over.own.usd == pytest.approx(0.4)
+
+    within(test)
+
+
+def test_what_is_lost_counts_at_most_as_what_was_held(within: Within) -> None:
+    async def test(database: Database) -> None:
+        await database.write(partial(share_budget, budget=Budget(usd=1.0)))
+        await database.write(lambda c: bought(c, "one", [0.3, None, None]))
+        shares = StoredShares(database, "one")
+        await shares.open()
+        await shares.claim(Claim(Sums(1, 15, 0.3), Sums(2, 0, 0.01)))
+        assert (await shares.open()).own.usd == pytest.approx(0.31)
+
+    within(test)
+
+
+def test_a_process_that_lost_its_run_claims_nothing(within: Within) -> None:
+    async def test(database: Database) -> None:
+        await database.write(partial(share_budget, budget=Budget(usd=1.0)))
+        await database.write(lambda c: runs.create(c, {"id": "route-1", **ROW}))
+        shares = StoredShares(database, "route-1", runs.fence("route-1", 7))
+        with pytest.raises(FencedError):
+            await shares.claim(Claim(NOTHING, NOTHING, Sums(1)))
+
+    within(test)
+
+
+def test_a_budget_that_cannot_be_shared_is_refused(within: Within) -> None:
+    async def test(database: Database) -> None:
+        for budget, said in ((Budget(), "no limit"), (Budget(usd=1, seconds=9), "no seconds")):
+            with pytest.raises(ConfigurationError, match=said):
+                await database.write(partial(share_budget, budget=budget))
+
+    within(test)
