@@ -42,6 +42,8 @@ class Changes(TypedDict, total=False):
     isolation: Isolation | None
     more: RuntimeSettings
     """Settings of its runtime."""
+    outage: Mapping[str, Any]
+    """Options of the search about outages."""
     answer: int
     """Tokens of every answer at most, which budgets of dollars need."""
     acts: Mapping[int, str]
@@ -72,7 +74,10 @@ def wanted(base_url: str, **changes: Unpack[Changes]) -> Wanted:
         seed=changes.get("seed", 3),
         # Without headroom: its draws look like calls paid twice.
         options=SearchOptions(
-            concurrency=changes.get("concurrency", 8), headroom=False, proposer_settings=limit
+            concurrency=changes.get("concurrency", 8),
+            headroom=False,
+            proposer_settings=limit,
+            **changes.get("outage", {}),
         ),
         isolation=changes.get("isolation"),
     )

@@ -10,8 +10,9 @@ from typing import Any
 import pytest
 from sqlalchemy import Connection, select
 
-from dspex.hosting.conducting import conduct, take
+from dspex.hosting.conducting import conduct
 from dspex.hosting.handle import Run
+from dspex.hosting.seating import take
 from dspex.storage import runs
 from dspex.storage.opening import open_database
 from dspex.storage.tables import SCHEMA_VERSION, calls, candidates, evaluations, rounds

@@ -16,7 +16,7 @@ from tests.hosting.durability import Bench, Uninterrupted, ended_by_kill, until
 from tests.servers.postgres import new_database
 
 SHORT = {
-    "dspex.hosting.conducting.LEASE_SECONDS": 1.5,
+    "dspex.hosting.seating.LEASE_SECONDS": 1.5,
     "dspex.hosting.control.LEASE_SECONDS": 1.5,
     "dspex.hosting.control.BEAT_SECONDS": 0.25,
     "dspex.storage.postgres.IDLE_SECONDS": 1.0,

@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 from sqlalchemy import Connection
 
 from dspex.errors import ConfigurationError
-from dspex.hosting.conducting import Seat, TakenError, take
 from dspex.hosting.handle import Run
+from dspex.hosting.seating import Seat, TakenError, take
 from dspex.storage import runs
 from dspex.storage.database import FencedError
 from dspex.storage.opening import open_database

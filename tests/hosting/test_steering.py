@@ -152,25 +152,6 @@ def test_a_process_that_is_not_the_runs_own_is_fenced_and_not_killed(
     assert before.state == "stopped"
 
 
-def test_an_outage_pauses_and_says_so(bench: Bench, tmp_path: Path) -> None:
-    given = made(bench, str(tmp_path / "dspex.db"), retries=0)
-    pid = started(bench, given)
-    bench.oracle.behave(given.tag, refuse=True, delay=0.001)
-    bench.rests(pid, given.tag)
-    status = given.status()
-    assert status.state == "paused"
-    assert status.reason.startswith("outage: ")
-    before = given.journal()
-    assert before.unfinished == 0  # what was refused was not billed, and is not counted
-    resumed(bench, given)
-    assert given.status().state == "completed"
-    bodies = {item.number: item.body for item in bench.oracle.asked(given.tag)}
-    again = {item.body for item in bench.oracle.asked(given.tag) if item.sender == "second"}
-    assert again.isdisjoint(bodies[number] for number in before.answers.values())
-    after = given.journal()
-    assert {key: after.answers[key] for key in before.answers} == before.answers
-
-
 @pytest.mark.parametrize("resting", [False, True])
 def test_a_raised_budget_is_used(bench: Bench, tmp_path: Path, resting: bool) -> None:
     given = made(bench, str(tmp_path / "dspex.db"), calls=60)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Callable
 from typing import Any
@@ -11,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dspex.clients.budget import Budget
+from dspex.clients.outage import OutageWatch
 from dspex.errors import (
     AuthenticationError,
     BudgetExceededError,
@@ -24,6 +26,8 @@ from dspex.errors import (
     VariableError,
 )
 from dspex.evaluation.judge import Judge
+from dspex.evaluation.metrics import ExactMatch
+from dspex.evaluation.scoring import as_metric
 from dspex.kernel.ports import Event, Request, Score
 from dspex.kernel.program import Program
 from dspex.kernel.signature import Example, Input, Output, Signature
@@ -33,6 +37,10 @@ from dspex.modules.flow import choose
 from dspex.modules.prediction import chain_of_thought, predict
 from dspex.optimization.ledger import MemoryLedger
 from dspex.optimization.ports import SearchOptions
+from dspex.optimization.problem import pose
+from dspex.optimization.result import OptimizationResult
+from dspex.optimization.runner import Runner, Session
+from dspex.optimization.strategies.table import strategy_of
 from tests.optimization.searching import Dying, Interrupted, rows_of, searched, uneven
 from tests.optimization.simulators import (
     HINT,
@@ -44,6 +52,7 @@ from tests.optimization.simulators import (
     hinted,
     is_proposal,
     program,
+    runtime,
     share,
     splits,
     text_in,
@@ -189,14 +198,69 @@ def test_an_outage_stops_the_search_and_the_ledger_carries_it_on() -> None:
         return hinted(request)
 
     given, ledger = program(instructions=Text()), MemoryLedger()
-    with pytest.raises(OutageError, match=r"in a row failed; the last: .*503"):
-        searched(given, model, 600, ledger=ledger, options=SearchOptions(concurrency=1), strategy="reflection")
+    options = SearchOptions(concurrency=1, outage_seconds=0.0)
+    with pytest.raises(OutageError, match=r"in a row failed over 0 s, the last with: .*503"):
+        searched(given, model, 600, ledger=ledger, options=options, strategy="reflection")
     before = len(list(ledger.evaluations()))
     assert before > 50
     gone = False
     result = searched(given, model, 600, ledger=ledger, strategy="reflection")
     assert result.improved
     assert HINT in result.program.values["label.instructions"]
+
+
+def test_a_blip_pauses_nothing_and_costs_no_pair() -> None:
+    """Many calls fail, one after the other, for a moment; no pair is given up for that."""
+    calls = 0
+
+    def model(request: Request) -> str:
+        nonlocal calls
+        calls += 1
+        if 100 <= calls < 150:
+            raise ServerError("503 from the server")
+        return hinted(request)
+
+    ledger = MemoryLedger()
+    options = SearchOptions(concurrency=8, outage_seconds=3.0)
+    result = searched(program(instructions=Text()), model, 600, ledger=ledger, options=options)
+    assert len(list(ledger.failed())) >= 40
+    assert result.unevaluated == 0
+
+
+def test_in_doubt_one_call_is_sent_before_all_others() -> None:
+    gone, calls, back = True, 0, 0
+
+    def model(request: Request) -> str:
+        nonlocal calls
+        calls += 1
+        if gone:
+            raise ServerError("503 from the server")
+        return hinted(request)
+
+    def answered_again() -> None:
+        nonlocal back
+        back += 1
+
+    def once(ledger: MemoryLedger) -> OptimizationResult:
+        train, val, confirm = splits()
+        parts = {"train": train, "val": val, "confirm": confirm}
+        problem = pose(
+            program(instructions=Text()), parts, as_metric(ExactMatch("label")), Budget(calls=600), 0, runtime(model)
+        )
+        watch = OutageWatch(seconds=60.0)
+        watch.doubt(answered_again)
+        session = Session(watch=watch)
+        return asyncio.run(
+            Runner(problem, runtime(model), strategy_of("auto", SearchOptions()), ledger, session=session).run()
+        )
+
+    ledger = MemoryLedger()
+    with pytest.raises(OutageError, match=r"still does not answer: .*503"):
+        once(ledger)
+    assert (calls, back) == (1, 0)
+    gone = False
+    once(ledger)
+    assert back == 1
 
 
 def test_a_wrong_key_ends_it_at_the_first_answer() -> None:
@@ -361,7 +425,7 @@ def test_a_seed_program_that_cannot_be_evaluated_at_all_is_an_error(
         raise failure("the server says no")
 
     with pytest.raises(raised, match="the server says no"):
-        searched(program(instructions=Text()), model)
+        searched(program(instructions=Text()), model, options=SearchOptions(outage_seconds=0.0))
 
 
 def test_a_finished_search_is_not_run_again() -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -36,6 +36,7 @@ from dspex.cli.output import emit, marked, note, say
 from dspex.cli.project import Project
 from dspex.clients.budget import Budget
 from dspex.configuration.files import save
+from dspex.configuration.settings import Settings
 from dspex.errors import ConfigurationError
 from dspex.evaluation.dataset import Dataset
 from dspex.evaluation.scoring import as_metric
@@ -137,6 +138,15 @@ def optimize(  # noqa: PLR0913 - the options of the command
     detach: Annotated[
         bool, typer.Option("--detach", help="Search in a supervised process of its own, and return at once.")
     ] = False,
+    on_outage: Annotated[
+        str | None,
+        typer.Option(
+            "--on-outage",
+            metavar="pause|wait",
+            help="When the model is gone: pause, or wait and go on by itself.",
+            show_default="pause",
+        ),
+    ] = None,
     store: Store = None,
     json: Json = False,
 ) -> None:
@@ -144,7 +154,7 @@ def optimize(  # noqa: PLR0913 - the options of the command
 
     The search is a durable run: it can be paused (Ctrl-C), killed and carried on; nothing is paid for twice.
     """
-    project = Project.here({"model": model, "concurrency": concurrency, "store": store})
+    project = Project.here({"model": model, "concurrency": concurrency, "store": store, "on_outage": on_outage})
     reference = project.reference(program)
     found = project.program(program)
     scorer = metric_for(project, metric, judge, judge_model)
@@ -152,9 +162,7 @@ def optimize(  # noqa: PLR0913 - the options of the command
     splits = _splits(found, _paths(project, data, files), as_metric(scorer).columns, seed)
     target = _target(None if reference is not None else project.program_path(program), out, force)
     budget = _budget(calls, usd, tokens, seconds)
-    options = SearchOptions(proposer_model=proposer_model)
-    if concurrency is not None:
-        options = SearchOptions(proposer_model=proposer_model, concurrency=concurrency)
+    options = _options(project.resolved.settings, proposer_model, concurrency)
     if detach and out is not None:
         raise ConfigurationError("--out with --detach: the result stays with the run; `dspex runs export` writes it")
     _announce(found, splits, budget, strategy)
@@ -182,6 +190,14 @@ def optimize(  # noqa: PLR0913 - the options of the command
         emit(facts(result, target))
     else:
         tell(result, project.place(program), target)
+
+
+def _options(settings: Settings, proposer_model: str | None, concurrency: int | None) -> SearchOptions:
+    options = SearchOptions(
+        proposer_model=proposer_model, on_outage=settings.on_outage, outage_seconds=settings.outage_seconds,
+        probe_seconds=settings.probe_seconds,
+    )  # fmt: skip
+    return options if concurrency is None else replace(options, concurrency=concurrency)
 
 
 def _tell_detached(run: str, json: bool) -> None:

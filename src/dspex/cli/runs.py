@@ -117,6 +117,8 @@ def _next(status: RunStatus) -> list[str]:
         return [f"next: nothing carries it any more: dspex runs resume {id}"]
     if status.stalled:
         return [f"next: its process is there and does not move: dspex runs stop {id} --now"]
+    if status.waiting:
+        return [f"next: it goes on by itself; to ask now: dspex runs resume {id}; to leave it: dspex runs pause {id}"]
     if status.state in ("paused", *BROKEN):
         return [f"next: dspex runs resume {id}"]
     if status.state in RESTING:

@@ -94,7 +94,7 @@ class Watch:
             self._seen.append((time.monotonic(), status.evaluations, status.calls))
             self._show(status, await self._run.failures(3))
             alone = alone + EVERY if status.orphaned else 0.0
-            if status.state in RESTING or alone > _PATIENCE:
+            if (status.state in RESTING and not status.waiting) or alone > _PATIENCE:
                 return status
             await asyncio.sleep(EVERY)
 

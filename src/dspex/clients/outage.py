@@ -22,10 +22,33 @@ class OutageWatch:
         self._clock = clock
         self._failures = 0
         self._since = 0.0
+        self._answered: Callable[[], None] | None = None
+
+    @property
+    def doubtful(self) -> bool:
+        """Whether nothing has been answered since `doubt`."""
+        return self._answered is not None
+
+    def doubt(self, answered: Callable[[], None]) -> None:
+        """It was an outage, and may still be: the next failure is one at once; the first answer calls `answered`."""
+        self._failures, self._answered = 0, answered
+
+    @property
+    def failures(self) -> int:
+        """How many calls in a row have failed."""
+        return self._failures
+
+    @property
+    def pause(self) -> float:
+        """Seconds to wait before the next call: where all fail, trying as fast as can be would help nobody."""
+        return min(1.0, self.seconds / 30) if self._failures >= self.least else 0.0
 
     def ok(self) -> None:
         """A call was answered."""
         self._failures = 0
+        if self._answered is not None:
+            answered, self._answered = self._answered, None
+            answered()
 
     def failed(self, error: BaseException) -> None:
         """A call failed with `error`. Raises OutageError (from it) when that makes it an outage."""
@@ -35,6 +58,8 @@ class OutageWatch:
             return
         if not isinstance(cause, LMError):
             return
+        if self.doubtful:
+            raise OutageError(f"the model still does not answer: {error}") from error
         now = self._clock()
         if self._failures == 0:
             self._since = now

@@ -19,6 +19,7 @@ from dspex.errors import ConfigurationError, UnknownNameError
 from dspex.kernel.ports import JSON, LM, CallStore, Observer, Runtime
 from dspex.modules.registry import builtin_registry
 
+_NOT_THE_RUNTIMES = {"project", "store", "on_outage", "outage_seconds", "probe_seconds"}
 OFFLINE_MODEL = "embedded/lexical"
 
 
@@ -98,7 +99,7 @@ def build(resolved: Resolved, *, live: Mapping[str, LM] | None = None, observer:
         modules=builtin_registry(),
         adapter=settings.adapter,
         observer=observer,
-        spec=None if live else settings.model_dump(mode="json", exclude={"project", "store"}, exclude_defaults=True),
+        spec=None if live else settings.model_dump(mode="json", exclude=_NOT_THE_RUNTIMES, exclude_defaults=True),
     )
 
 

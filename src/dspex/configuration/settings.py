@@ -73,6 +73,12 @@ class Settings(Frozen):
     """Seconds one attempt may take."""
     retries: int = Field(default=5, ge=0)
     """Attempts after the first, for failures that may pass."""
+    on_outage: Literal["pause", "wait"] = "pause"
+    """What a search does when its model is gone: it pauses, or waits and goes on by itself."""
+    outage_seconds: float = Field(default=60.0, ge=0)
+    """Where every call fails for so long, the model is gone."""
+    probe_seconds: float = Field(default=30.0, gt=0)
+    """A search that waits asks the model again after so long, each time twice as long, up to ten times."""
     providers: dict[str, ProviderSettings] = Field(default_factory=dict[str, ProviderSettings])
     prices: dict[str, PriceSettings] = Field(default_factory=dict[str, PriceSettings])
     project: ProjectSettings = Field(default_factory=ProjectSettings)
@@ -90,7 +96,7 @@ _ENVIRONMENT: Mapping[str, str] = {
     f"DSPEX_{name.upper()}": name
     for name in (
         "model", "adapter", "cache", "store", "concurrency", "requests_per_second", "requests_per_minute",
-        "tokens_per_minute", "timeout", "retries",
+        "tokens_per_minute", "timeout", "retries", "on_outage", "outage_seconds", "probe_seconds",
     )
 }  # fmt: skip
 _SECTIONS: Mapping[str, type[Frozen]] = {
@@ -98,6 +104,7 @@ _SECTIONS: Mapping[str, type[Frozen]] = {
 }  # fmt: skip
 _NUMBERS = {
     "concurrency", "requests_per_second", "requests_per_minute", "tokens_per_minute", "timeout", "retries",
+    "outage_seconds", "probe_seconds",
 }  # fmt: skip
 
 

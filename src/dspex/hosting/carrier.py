@@ -12,7 +12,8 @@ import signal
 import sys
 
 from dspex.errors import DspexError
-from dspex.hosting.conducting import TakenError, conduct, take
+from dspex.hosting.conducting import conduct
+from dspex.hosting.seating import TakenError, take
 from dspex.storage.database import FencedError, StorageError
 from dspex.storage.opening import open_database
 

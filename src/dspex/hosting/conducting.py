@@ -9,12 +9,13 @@ import asyncio
 import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 
 from sqlalchemy import Connection
 
 from dspex.clients.budget import Budget
+from dspex.clients.outage import OutageWatch
 from dspex.clients.prices import Prices
 from dspex.clients.shared_budget import SharedAccount
 from dspex.clients.shared_limiter import SharedLimits
@@ -22,15 +23,16 @@ from dspex.clients.stack import ModelStack
 from dspex.errors import ConfigurationError, DspexError, OutageError, SharedBudgetError
 from dspex.hosting.building import Built, Live, build, changed, executor_of
 from dspex.hosting.control import Control
-from dspex.hosting.flight import flight_of, noting
-from dspex.hosting.liveness import LEASE_SECONDS, Owner, RunLock, alive, lock_of
+from dspex.hosting.flight import NotedExecutor, flight_of, noting
 from dspex.hosting.promotion import conclude
 from dspex.hosting.remembering import JournalOverMemory
+from dspex.hosting.seating import Seat
 from dspex.hosting.specification import RunSpec
+from dspex.hosting.waiting import OUTAGE, Patience, back, reason, rested
 from dspex.kernel.ports import JSON, CallStore, Event, Runtime, Usage
 from dspex.optimization.asking import Desk
 from dspex.optimization.interruption import Interrupted, Interruption, Wish
-from dspex.optimization.ports import Executor
+from dspex.optimization.ports import Executor, SearchOptions
 from dspex.optimization.result import OptimizationResult
 from dspex.optimization.runner import Runner, Session
 from dspex.optimization.tasks import TaskExecutor
@@ -40,66 +42,13 @@ from dspex.storage.calls import DatabaseCallStore, bought_by, spent_by
 from dspex.storage.database import Database, StorageError
 from dspex.storage.ledgers import DurableLedger
 from dspex.storage.rates import StoredRates
-from dspex.storage.runs import Command, RunRow, RunState
+from dspex.storage.runs import Command, RunState
 
 OnEvent = Callable[[Event], None]
 
 
-class TakenError(ConfigurationError):
-    """Another live process carries the run."""
-
-
-class RestingError(ConfigurationError):
-    """The run has been paused or ended, and nobody has asked for it to go on."""
-
-
 class PausedError(DspexError):
     """The run stopped before its end, on a command or at an outage; it can be resumed."""
-
-
-@dataclass(frozen=True, slots=True)
-class Seat:
-    """A process's hold on a run: its lock and its epoch."""
-
-    run: RunRow
-    epoch: int
-    lock: RunLock | None
-
-    def release(self) -> None:
-        if self.lock is not None:
-            self.lock.release()
-
-
-async def take(database: Database, run_id: str, *, servant: bool = False) -> Seat:
-    """Make this process the run's owner.
-
-    A `servant` process is there for the run alone: it may be killed with it, and leaves a run that was paused alone.
-    Raises TakenError while another process is alive, RestingError.
-    """
-    lock = lock_of(database.location, run_id)
-    if lock is not None and not await lock.acquired():
-        raise TakenError(f"run {run_id} is being carried by another process; `dspex runs watch {run_id}` shows it")
-
-    def claim(connection: Connection) -> tuple[RunRow, int]:
-        runs.hold(connection, run_id)
-        row = runs.find(connection, run_id)
-        if lock is None and alive(database.location, row, time.time()):
-            raise TakenError(f"run {run_id} is carried by {row.owner}, whose lease still holds")
-        if row.state in runs.FINISHED:
-            raise ConfigurationError(f"run {run_id} is {row.state}; fork it to go on from there")
-        if servant and row.state in ("paused", "failed", "crashed"):
-            raise RestingError(f"run {run_id} is {row.state}")
-        return row, runs.claim(connection, run_id, str(Owner.here()), LEASE_SECONDS if lock is None else None)
-
-    try:
-        row, epoch = await database.write(claim)
-        if lock is not None:
-            lock.sign(Owner.here() if servant else None)
-    except BaseException:
-        if lock is not None:
-            lock.release()
-        raise
-    return Seat(row, epoch, lock)
 
 
 async def conduct(
@@ -136,6 +85,9 @@ class _Conductor:
         self._executor: Executor = TaskExecutor()
         self._lost: StorageError | None = None
         self._notes: set[asyncio.Task[None]] = set()
+        self._away = seat.waiting
+        self._patience = Patience(SearchOptions(**self._spec.options))
+        self._seconds = float(seat.run.progress.get("seconds") or 0.0)
 
     async def carry(self, live: Live | None) -> OptimizationResult:
         spec = self._spec
@@ -154,7 +106,7 @@ class _Conductor:
         control = Control(self.store, self.id, self.seat.epoch, on_command=self._command, on_lost=self._on_lost)
         control.start()
         try:
-            return await self._search(built)
+            return await self._outlasting(built)
         finally:
             await self._executor.aclose()
             await control.close()
@@ -167,6 +119,9 @@ class _Conductor:
         if self.seat.run.state in wished:
             self._interruption.ask(wished[self.seat.run.state])
 
+        if self._away:
+            return
+
         def work(connection: Connection) -> None:
             if self.seat.run.state in ("paused", "failed", "crashed"):
                 runs.move(connection, self.id, "queued")
@@ -177,10 +132,36 @@ class _Conductor:
 
         await self.database.write(work, self.guard)
 
+    async def _outlasting(self, built: Built) -> OptimizationResult:
+        """The search, as often as an outage stops it and the run is to go on by itself."""
+        while True:
+            try:
+                return await self._search(built)
+            except PausedError as error:
+                gone = isinstance(error.__cause__, OutageError) and self._interruption.kind is None
+                if not gone or self._interruption.stopped or built.options.on_outage == "pause":
+                    raise
+            self._away = True
+            if self._on_event is not None:
+                self._on_event(Event("run.waiting", self.id, {"seconds": self._patience.seconds}))
+            try:
+                why = await self._patience.sleep()
+            except asyncio.CancelledError:
+                await self._rest("interrupted")
+                raise
+            if self._lost is not None:
+                raise self._lost
+            if why == "pause":
+                await self._rest("on request")
+                raise PausedError(f"run {self.id} is paused")
+            if why in ("stop", "stop-now"):
+                await self._move("stopped", "on request, while the model was gone: nothing was confirmed")
+                raise PausedError(f"run {self.id} was stopped; its evaluations are kept: fork it to go on")
+
     async def _search(self, built: Built) -> OptimizationResult:
         ledger = await DurableLedger.load(self.database, self.id, self.guard)
         told = isinstance(self._executor, Desk)
-        if self._spec.isolation is None and not told:
+        if self._spec.isolation is None and not told and not isinstance(self._executor, NotedExecutor):
             self._executor = await noting(flight_of(self.database.location, self.id), ledger, self._executor)
         calls = DatabaseCallStore(self.database, self.id, self.seat.epoch, self.guard, booked=ledger.booked_calls())
         runtime, sharing = built.runtime, await self._sharing(built.runtime)
@@ -193,17 +174,22 @@ class _Conductor:
         spent = await self.database.read(lambda c: spent_by(c, self.id))
         if (carried := self._spec.carried) is not None:
             spent = spent + Usage(**carried.model_dump())
-        before = self.seat.run.progress.get("seconds", 0.0)
+        watch = OutageWatch(seconds=built.options.outage_seconds)
+        if self._away:
+            watch.doubt(self._came_back)
         # Evaluations that are told of are no calls of this store: what they took, the ledger alone knows.
-        session = Session(self._saw, self._interruption, None if told else spent, before, self._executor)
+        known = None if told else spent
+        session = Session(self._saw, self._interruption, known, self._seconds, self._executor, watch)
         self._runner = Runner(built.problem, runtime, built.strategy, ledger, built.options, session)
         self._task = asyncio.ensure_future(self._runner.run())
         try:
             result = await self._task
             await self._noted()
+            await self._returned()
         except BaseException as error:
             await self._noted()
-            raise await self._ended(error) from error
+            self._seconds = self._runner.seconds
+            raise await self._ended(error, built.options) from error
         finally:
             await calls.aclose()
             for shared in sharing:
@@ -221,7 +207,7 @@ class _Conductor:
         await account.open()
         return SharedLimits(StoredRates(self.database)), account
 
-    async def _ended(self, error: BaseException) -> BaseException:
+    async def _ended(self, error: BaseException, options: SearchOptions) -> BaseException:
         """Write down why the search did not reach its end; returns what to raise."""
         if self._lost is not None:
             return self._lost
@@ -238,10 +224,28 @@ class _Conductor:
             await self._rest(f"shared budget: {error}")
             return PausedError(f"run {self.id} is paused: {error}")
         if isinstance(error, OutageError):
-            await self._rest(f"outage: {error}")
+            stopping = self._interruption.stopped and self._away
+            again = options.on_outage == "wait" and self._interruption.kind is None
+            if stopping:
+                await self._move("stopped", "on request, while the model was gone: nothing was confirmed")
+            else:
+                await self._rest(reason(str(error), self._patience.seconds) if again else f"{OUTAGE}{error}")
             return PausedError(f"run {self.id} is paused, because the model is gone: {error}")
+        await self._returned()
         await self._move("failed", f"{type(error).__name__}: {error}")
         return error
+
+    def _came_back(self) -> None:
+        """The model has answered."""
+        task = asyncio.ensure_future(self._returned())
+        self._notes.add(task)
+        task.add_done_callback(self._notes.discard)
+
+    async def _returned(self) -> None:
+        if self._away:
+            self._away = False
+            self._patience.reset()
+            await self.database.write(partial(back, id=self.id), self.guard)
 
     def _saw(self, event: Event) -> None:
         """Keep what watchers want to know at once in the run's row."""
@@ -280,6 +284,9 @@ class _Conductor:
             if self._runner is not None:
                 self._runner.raise_budget(self._budget)
             return "raised"
+        if self._patience.asleep:
+            self._patience.wake(command.kind)
+            return "asked"
         if command.kind == "resume":
             return "it is running"
         self._interruption.ask(command.kind)
@@ -292,13 +299,16 @@ class _Conductor:
         self._lost = error
         if self._task is not None:
             self._task.cancel()
+        self._patience.wake("time")
 
-    async def _rest(self, reason: str) -> None:
+    async def _rest(self, why: str) -> None:
         """Paused; or stopped, where somebody has asked for that meanwhile."""
 
         def work(connection: Connection) -> None:
-            stopping = runs.find(connection, self.id).state == "stopping"
-            runs.move(connection, self.id, "stopped" if stopping else "paused", reason)
+            if runs.find(connection, self.id).state == "stopping":
+                runs.move(connection, self.id, "stopped", why)
+            else:
+                rested(connection, self.id, why)
 
         await self.database.write(work, self.guard)
 

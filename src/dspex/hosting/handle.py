@@ -22,6 +22,7 @@ from dspex.hosting.liveness import Owner, alive, lock_of, orphaned, stalled
 from dspex.hosting.references import OnlyInMemoryError
 from dspex.hosting.reporting import report_of
 from dspex.hosting.specification import RunSpec
+from dspex.hosting.waiting import attended, rested, waits
 from dspex.kernel.ports import JSON
 from dspex.kernel.program import Program
 from dspex.optimization.ports import QUARANTINED, Death, Evaluation
@@ -53,6 +54,8 @@ class RunStatus:
     """Whether that process is there and does not move."""
     orphaned: bool
     """Whether it says that it runs, and neither a process nor a supervisor is there: resume it."""
+    waiting: bool
+    """Whether it is paused for an outage, and a process asks the model again and will go on by itself."""
     best_score: float | None
     """Mean over the val examples the best candidate was asked so far; confirmed score once it has ended."""
     seed_score: float | None
@@ -120,7 +123,8 @@ class Run:
         return RunStatus(
             id=row.id, state=row.state, reason=row.reason, alive=alive(self.database.location, row, now),
             stalled=stalled(self.database.location, row, now),
-            orphaned=orphaned(self.database.location, row, now), best_score=best, seed_score=seed,
+            orphaned=orphaned(self.database.location, row, now),
+            waiting=attended(self.database.location, row), best_score=best, seed_score=seed,
             calls=found["calls"], cost=paid.usd, repeated_calls=found["repeated_calls"],
             unknown_calls=found["unknown_calls"], evaluations=found["evaluations"],
             candidates=int(row.progress.get("candidates") or 0), rounds=found["rounds"], restarts=row.restarts,
@@ -176,7 +180,8 @@ class Run:
     async def follow(self, after: int = 0, every: float = 0.25) -> AsyncIterator[RunEvent]:
         """Events as they come, until the run rests."""
         while True:
-            resting = (await self.status()).state in RESTING
+            status = await self.status()
+            resting = status.state in RESTING and not status.waiting
             for event in await self.events(after):
                 after = event.sequence
                 yield event
@@ -196,6 +201,9 @@ class Run:
         if row.state in ("pausing", "stopping") and alive(self.database.location, row, time.time()):
             raise ConfigurationError(f"run {self.id} is {row.state}; wait for it, then resume it")
         if row.state not in RESTING and alive(self.database.location, row, time.time()):
+            return
+        if attended(self.database.location, row):
+            await self.database.write(lambda c: runs.tell(c, self.id, "resume"))
             return
         if reasons := RunSpec.model_validate(row.spec).live:
             raise OnlyInMemoryError(f"run {self.id} cannot have a process of its own: {'; '.join(reasons)}")
@@ -247,7 +255,7 @@ class Run:
         deadline = time.monotonic() + (0.0 if stuck else REACTION_SECONDS)
         # A process that was stopped within a transaction holds up every write: this one then waits until it is killed.
         asking = asyncio.ensure_future(self._ask("stop-now", "stopping", "stopped"))
-        while not (asking.done() and (await self.status()).state in RESTING):
+        while not (asking.done() and _resting(await self.status())):
             if time.monotonic() >= deadline:
                 await self._end()
                 break
@@ -298,7 +306,7 @@ class Run:
         """
         left = _PATIENCE
         async with asyncio.timeout(timeout):
-            while (found := await self.status()).state not in RESTING and left > 0:
+            while not _resting(found := await self.status()) and left > 0:
                 left = left - 1 if found.orphaned else _PATIENCE
                 await asyncio.sleep(_EVERY)
         return found
@@ -306,7 +314,8 @@ class Run:
     async def _ask(self, kind: CommandKind, moving: RunState, rest: RunState) -> None:
         def work(connection: Connection) -> None:
             row = runs.find(connection, self.id)
-            if row.state in runs.FINISHED or row.state == rest or (row.state == "stopping" and rest == "paused"):
+            done = row.state == rest and not waits(row)
+            if row.state in runs.FINISHED or done or (row.state == "stopping" and rest == "paused"):
                 return
             if not alive(self.database.location, row, time.time()):
                 _rest(connection, self.id, rest)
@@ -316,6 +325,10 @@ class Run:
             runs.tell(connection, self.id, kind)
 
         await self.database.write(work)
+
+
+def _resting(status: RunStatus) -> bool:
+    return status.state in RESTING and not status.waiting
 
 
 def _seized(connection: Connection, id: str) -> None:
@@ -330,7 +343,9 @@ def _seized(connection: Connection, id: str) -> None:
 def _rest(connection: Connection, id: str, rest: RunState) -> None:
     """Nobody carries the run: it is at rest already, and only its row has to say so."""
     state = runs.find(connection, id).state
-    if rest in runs.MOVES[state]:
+    if state == rest == "paused":
+        rested(connection, id, "on request, while nothing carried it")
+    elif rest in runs.MOVES[state]:
         runs.move(connection, id, rest, "on request, while nothing carried it")
     elif state in ("crashed", "failed") and rest == "paused":
         return

@@ -16,12 +16,13 @@ from sqlalchemy import Connection
 from dspex.clients.budget import Budget
 from dspex.errors import ConfigurationError
 from dspex.hosting.building import Live, Wanted, code_of, posed, specify, workers
-from dspex.hosting.conducting import OnEvent, TakenError, conduct, take
+from dspex.hosting.conducting import OnEvent, conduct
 from dspex.hosting.handle import Run, store_text
 from dspex.hosting.isolation import Isolation, isolation_of
 from dspex.hosting.launching import launch
 from dspex.hosting.liveness import alive
 from dspex.hosting.references import OnlyInMemoryError
+from dspex.hosting.seating import TakenError, take
 from dspex.hosting.specification import RunSpec
 from dspex.hosting.stores import IN_MEMORY, opened, store_of
 from dspex.kernel.ports import Metric, Runtime
@@ -306,6 +307,8 @@ async def in_memory(
     """The same search with nothing kept."""
     if not isinstance(program, Program):
         raise ConfigurationError(f"program {program!r}: a stored program needs its store, not {IN_MEMORY!r}")
+    if how.get("options", DEFAULT_OPTIONS).on_outage == "wait":
+        raise ConfigurationError(f"on_outage='wait' needs a store that keeps the run while it waits, not {IN_MEMORY!r}")
     options = how.get("options", DEFAULT_OPTIONS)
     isolation = isolation_of(how.get("isolation"))
     own = None if isolation is None else await workers(isolation, program, live.metric, runtime, options)

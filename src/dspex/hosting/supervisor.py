@@ -20,12 +20,13 @@ from sqlalchemy import Connection
 from dspex.hosting.carrier import RESTS, TAKEN
 from dspex.hosting.flight import flight_of, saw_end
 from dspex.hosting.liveness import RunLock, folder_of, lock_of
+from dspex.hosting.waiting import waits
 from dspex.optimization.ports import QUARANTINED
 from dspex.storage import runs
 from dspex.storage.database import Database
 from dspex.storage.ledgers import deaths_of
 from dspex.storage.opening import open_database
-from dspex.storage.runs import RESTING, RunState
+from dspex.storage.runs import RESTING, RunRow
 
 _PATIENCE = 10.0
 """Seconds for which a second supervisor waits for the first to end."""
@@ -64,10 +65,10 @@ class Supervisor:
         counted, known = False, 0
         while True:
             await self._adopted()
-            state = await self._state()
-            if state in RESTING:
+            row = await self._row()
+            if row.state in RESTING and not waits(row):
                 return 0
-            if state != "queued" and not counted:
+            if row.state != "queued" and not counted:
                 reason = "its process died, which another supervisor had started"
                 await self.database.write(partial(runs.restarted, id=self.run, reason=reason))
             counted = False
@@ -76,7 +77,7 @@ class Supervisor:
             # Code of an evaluation may leave with any status: one that was in the air says that this was no end.
             fell = saw_end(flight_of(self.database.location, self.run), process.pid, status)
             if status == RESTS and not fell:
-                if await self._state() != "queued":  # it may have been resumed meanwhile
+                if (await self._row()).state != "queued":  # it may have been resumed meanwhile
                     return 0
                 continue
             if status == TAKEN and not fell:
@@ -97,8 +98,8 @@ class Supervisor:
             counted = True
             await asyncio.sleep(seconds)
 
-    async def _state(self) -> RunState:
-        return (await self.database.read(lambda c: runs.find(c, self.run))).state
+    async def _row(self) -> RunRow:
+        return await self.database.read(lambda c: runs.find(c, self.run))
 
     async def _quarantined(self) -> int:
         return len(await self.database.read(partial(deaths_of, run=self.run, kills=QUARANTINED)))

@@ -4,22 +4,28 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
+from dspex.clients.outage import OutageWatch
 from dspex.errors import (
     AuthenticationError,
     BudgetExceededError,
     ConfigurationError,
+    ConnectionFailedError,
     CutOffError,
     DataError,
     InputError,
+    LMError,
+    LMTimeoutError,
     MetricError,
     OutageError,
+    RateLimitError,
     RequestError,
+    ServerError,
 )
 from dspex.evaluation.assessment import Assessment
 from dspex.evaluation.scoring import as_metric
-from dspex.kernel.ports import NO_USAGE, Message, Request, Runtime, Usage
+from dspex.kernel.ports import NO_USAGE, Completion, Message, Request, Runtime, Usage
 from dspex.kernel.program import Program
 from dspex.optimization.interruption import Interruption
 from dspex.optimization.ports import (
@@ -40,8 +46,11 @@ from dspex.optimization.rollouts import as_rollout
 from dspex.optimization.tasks import TaskExecutor
 
 _ALL = 4
-"""Where so many evaluations are all that is asked, and all fail, it is an outage."""
-_PASSING = frozenset({"rate_limit", "timeout", "connection", "server"})
+"""Where fewer evaluations are all that is asked, that all of them fail says nothing of the others."""
+_PASSING_ERRORS: Mapping[str, type[LMError]] = {
+    "rate_limit": RateLimitError, "timeout": LMTimeoutError, "connection": ConnectionFailedError, "server": ServerError,
+}  # fmt: skip
+_PASSING = frozenset(_PASSING_ERRORS)
 _AGAIN = _PASSING | DEADLY
 """Kinds of a failure that may not come again."""
 _FATAL = {
@@ -57,9 +66,10 @@ class Laboratory:
     """`Lab` on a runtime whose model calls are budgeted. One at a time of its two verbs may run for a round.
 
     A pair that infrastructure fails is tried again at the end of its batch, then left unevaluated; one that takes its
-    place of evaluation down, so too, and is quarantined after the second time. Where every call
-    fails, and more than `outage` in a row, it raises OutageError; where the fault is the key, the metric or the data,
-    it raises that; all that was found until then is in the ledger.
+    place of evaluation down, so too, and is quarantined after the second time. Where all of a
+    batch fail nothing is known of any: they are tried until one is answered, or the watch calls it an outage and
+    OutageError is raised. Where the fault is the key, the metric or the data, it raises that. All that was found until
+    then is in the ledger.
     """
 
     def __init__(
@@ -82,9 +92,10 @@ class Laboratory:
         """These requests, by their identity in the call store."""
         self.failure: Exception | None = None
         """The last one of infrastructure, for a search that cannot go on."""
-        self._in_a_row, self._again = 0, False
-        self._outage = max(16, 2 * options.concurrency)
-
+        self.watch = OutageWatch(seconds=options.outage_seconds)
+        """When failures make an outage."""
+        self._again = False
+        self._answers, self._doubt = 0, asyncio.Lock()
         self.use(runtime)
 
     def use(self, runtime: Runtime) -> None:
@@ -104,13 +115,46 @@ class Laboratory:
         self._interruption.check()
         asked = self.options.proposer_model or model or self.runtime.model
         settings = {"temperature": temperature, **self.options.proposer_settings}
-        completion = await self.runtime.lm.complete(Request(asked, messages, settings, sample))
+        completion = await self._answered(Request(asked, messages, settings, sample))
         self.asked = self.asked + completion.usage
         if completion.key:
             self.calls.append(completion.key)
         if completion.finish_reason == "length":
             raise CutOffError(f"the proposer model {asked} was cut off; raise max_tokens in proposer_settings")
         return completion.text
+
+    async def _answered(self, request: Request) -> Completion:
+        """An answer to a proposer. What passes does not cost a proposal: the search would go elsewhere without it."""
+        attempts, answers = 0, self._answers
+        while True:
+            if self.watch.doubtful:
+                async with self._doubt:  # one call tells whether the others are worth sending
+                    completion = await self._tried(request)
+            else:
+                completion = await self._tried(request)
+            if not isinstance(completion, LMError):
+                self._heard(completion.usage)
+                return completion
+            # It may be the request's own fault: where others were answered meanwhile.
+            attempts, answers = attempts + (self._answers != answers), self._answers
+            if attempts >= self.options.attempts:
+                raise completion
+            await self._later(1)
+
+    async def _later(self, times: int) -> None:
+        """What failed a moment ago fails again now: a short blip must not use up what there is of attempts."""
+        await asyncio.sleep(times * min(1.0, self.options.outage_seconds / 30))
+        self._interruption.check()
+
+    async def _tried(self, request: Request) -> Completion | LMError:
+        """The answer, or what passes. Raises OutageError once that is no longer believed."""
+        try:
+            return await self.runtime.lm.complete(request)
+        except LMError as error:
+            if not error.transient:
+                raise
+            self.watch.failed(error)
+            return error
 
     async def evaluate(self, pairs: Sequence[Pair]) -> list[Evaluation]:
         await self.perform(pairs)
@@ -129,15 +173,15 @@ class Laboratory:
 
     async def _perform(self, pairs: Sequence[Pair]) -> None:
         todo = [pair for pair in dict.fromkeys(pairs) if not (self.ledger.holds(pair) or self.ledger.quarantined(pair))]
-        asked = len(todo)
-        for attempt in range(self.options.attempts):
-            self._again = attempt > 0
+        attempts = 0
+        while todo and attempts < self.options.attempts:
+            self._again = attempts > 0
             failed = await self._pass(todo)
+            none = len(failed) == len(todo) >= _ALL and not self._again and _PASSING.issuperset(failed.values())
+            attempts += not none  # where nothing at all is answered, the watch says how long that may go on
+            if failed and self.watch.failures >= _ALL:
+                await self._later(attempts)
             todo = [pair for pair, kind in failed.items() if kind in _AGAIN and not self.ledger.quarantined(pair)]
-            if not todo:
-                break
-        if len(todo) == asked >= _ALL and isinstance(self.failure, OutageError):
-            raise self.failure
         if self.round == 0 and pairs and all(self.ledger.quarantined(pair) for pair in pairs):
             raise self._killer(pairs[0])
 
@@ -145,6 +189,8 @@ class Laboratory:
         """The pairs that have no score after this, with what failed them."""
         failed: dict[Pair, str] = {}
         source = iter(todo)
+        while self.watch.doubtful and (first := next(source, None)) is not None:
+            await self._work(iter((first,)), failed)  # one call tells whether the others are worth sending
         workers = [
             asyncio.ensure_future(self._work(source, failed)) for _ in range(min(self.options.concurrency, len(todo)))
         ]
@@ -163,6 +209,9 @@ class Laboratory:
     async def _work(self, source: Iterator[Pair], failed: dict[Pair, str]) -> None:
         for number, pair in enumerate(source, start=1):
             self._interruption.check()
+            if self.watch.pause:
+                await asyncio.sleep(self.watch.pause)
+                self._interruption.check()
             assessment = await self._one(pair)
             await self.ledger.record(_row(pair, self.round, assessment))
             if assessment.score is None:
@@ -171,7 +220,7 @@ class Laboratory:
                     await self._blame(pair, assessment)
                 self._judge_failure(assessment)
             else:
-                self._in_a_row = 0
+                self._heard(assessment.usage)
             if number % 32 == 0:
                 await asyncio.sleep(0)  # a model that answers at once must not hold the loop for a whole batch
 
@@ -209,6 +258,12 @@ class Laboratory:
             f"{'' if death is None else f': {death.reason}'}; mend it, then fork the run"
         )
 
+    def _heard(self, usage: Usage) -> None:
+        """Something was answered, and not from memory alone."""
+        if usage.calls or not usage.cached_calls:
+            self._answers += 1
+            self.watch.ok()
+
     def _judge_failure(self, assessment: Assessment) -> None:
         """Raise where going on makes no sense."""
         kind, text = assessment.error_kind or "", assessment.error or ""
@@ -220,10 +275,10 @@ class Laboratory:
         elif kind in _FATAL and (self.round == 0 or kind == "authentication"):
             error = _FATAL[kind](text)
         elif kind in _PASSING or kind == "outage":
-            # Those that failed once may well fail again: of an outage only the others tell.
-            self._in_a_row += not self._again
-            if self._in_a_row >= self._outage or kind == "outage":
-                error = OutageError(f"{self._in_a_row} evaluations in a row failed; the last: {text}")
+            if kind == "outage":
+                error = OutageError(text)
+            elif not self._again:  # those that failed once may well fail again: of an outage only the others tell
+                self.watch.failed(_PASSING_ERRORS[kind](text))
         if error is not None:
             raise error
 

@@ -481,6 +481,12 @@ class SearchOptions:
     """How often a pair is tried that infrastructure fails, a round."""
     headroom: bool | None = None
     """Whether the search begins with the headroom test; None: as the strategy has it."""
+    outage_seconds: float = 60.0
+    """Where every call fails for so long, each with its retries, the model is gone."""
+    on_outage: Literal["pause", "wait"] = "pause"
+    """Then a run pauses; with `wait` it asks the model again by itself, and goes on when that answers."""
+    probe_seconds: float = 30.0
+    """With `wait`: how long until it is asked first; each time twice as long, up to ten times."""
     proposer_model: str | None = None
     """`provider/name` of the model that writes proposals; None: that of the step they are for."""
     proposer_settings: Mapping[str, JSON] = field(default_factory=dict[str, JSON])

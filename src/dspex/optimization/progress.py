@@ -26,6 +26,8 @@ class ProgressLine:
                 f"{data['evaluations']} evaluations, {data['calls']} calls"
             )
             self._draw(text + (f", ${data['usd']:.4f}" if data["usd"] else ""))
+        elif event.kind == "run.waiting":
+            self._draw(f"the model is gone; it is asked again in {data['seconds']:g} s")
         elif event.kind == "run.finished":
             self._draw(event.where)
             if self._live:

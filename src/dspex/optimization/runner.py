@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from dspex.clients.budget import Budget
+from dspex.clients.outage import OutageWatch
 from dspex.errors import BudgetExceededError
 from dspex.evaluation.scoring import as_metric
 from dspex.kernel.ports import Event, Metric, Runtime, Usage
@@ -93,6 +94,8 @@ class Session:
     seconds: float = 0.0
     executor: Executor | None = None
     """Where evaluations run, which its owner closes; None: as tasks of the search's loop."""
+    watch: OutageWatch | None = None
+    """When failures make an outage; None: as the options say."""
 
 
 class Runner:
@@ -113,6 +116,7 @@ class Runner:
         self._purse = Purse(problem.budget, runtime, spent, self._session.seconds)
         paid, given = self._purse.open(1.0), self._session
         self._lab = Laboratory(problem, ledger, paid, options, given.interruption, given.executor)
+        self._lab.watch = given.watch or self._lab.watch
         self._notes = list(problem.notes)
         self._observer = Observer(ledger, Outcomes(problem.objectives, problem.seed))
         self._fitting = Stopwatch()

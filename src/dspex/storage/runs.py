@@ -127,6 +127,12 @@ def move(connection: Connection, id: str, to: RunState, reason: str = "", **valu
     return had
 
 
+def explained(connection: Connection, id: str, reason: str) -> None:
+    """Another reason for the state that the run is in."""
+    connection.execute(runs.update().where(runs.c.id == id).values(reason=reason))
+    note(connection, id, "run.explained", {"reason": reason})
+
+
 def hold(connection: Connection, id: str) -> None:
     """Keep others from changing the run's row until this transaction ends."""
     connection.execute(select(runs.c.id).where(runs.c.id == id).with_for_update())
