@@ -80,7 +80,11 @@ def test_what_a_process_that_is_gone_held_is_given_to_others_and_its_calls_say_w
         wanted = Claim(NOTHING, NOTHING, Sums(1, 0, 0.5))
         assert (await alive.claim(wanted)).held == NOTHING
         await database.write(lambda c: bought(c, "gone", [0.2, None]))
-        monkeypatch.setattr(budgets, "clock", lambda c: clock(c) + VOID_SECONDS + 1)
+
+        def later(connection: Connection) -> float:
+            return clock(connection) + VOID_SECONDS + 1
+
+        monkeypatch.setattr(budgets, "clock", later)
         found = await alive.claim(wanted)
         assert found.held.usd == pytest.approx(0.5)
         assert found.spent.usd == pytest.approx(0.4)  # the call without an answer counts as the dearest with one
