@@ -115,10 +115,10 @@ def until(condition: Callable[[], bool], seconds: float = 60.0) -> None:
 def facts(connection: Connection, run: str) -> Facts:
     row = runs.find(connection, run)
     result = row.result or {}
-    scored = select(evaluations).where(evaluations.c.run == run)
+    scored = select(evaluations).where(evaluations.c.run == run, evaluations.c.round >= 0)  # not what nobody asked for
     decided = select(rounds).where(rounds.c.run == run).order_by(rounds.c.number)
     made = select(candidates).where(candidates.c.run == run).order_by(candidates.c.position)
-    failed = connection.execute(select(failures).where(failures.c.run == run)).all()
+    failed = connection.execute(select(failures).where(failures.c.run == run, failures.c.round >= 0)).all()
     booked = [json.loads(item.data)[4] for item in connection.execute(scored)]
     booked += [json.loads(item.data)[3] for item in connection.execute(decided)]
     calls_booked, asked, given = (sum(usage[place] for usage in booked) for place in range(3))

@@ -19,6 +19,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from hashlib import sha256
 from pathlib import Path
+from random import Random
 from typing import Any
 
 from aiohttp import web
@@ -46,6 +47,8 @@ class Behaviour:
 
     delay: float = 0.004
     """Seconds before an answer."""
+    uneven: float = 0.0
+    """Up to so many seconds more, by the request's content and by whoever sends it."""
     refuse: bool = False
     """Every request gets a 503."""
     kill: int = 0
@@ -93,6 +96,8 @@ class _Server:
         behaviour = self.behaviours[tag]
         self._kill(behaviour, tag)
         delay = behaviour.delay
+        if behaviour.uneven:
+            delay += behaviour.uneven * Random(f"{sender}/{line}").random()
         self.held[tag, delay] += 1
         self.answering[tag] += 1
         try:

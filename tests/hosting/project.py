@@ -36,6 +36,7 @@ class Changes(TypedDict, total=False):
 
     calls: int
     concurrency: int
+    ahead: float
     seed: int
     retries: int
     metric: Metric
@@ -72,10 +73,11 @@ def wanted(base_url: str, **changes: Unpack[Changes]) -> Wanted:
         strategy="auto",
         budget=Budget(calls=changes.get("calls", 130)),
         seed=changes.get("seed", 3),
-        # Without headroom: its draws look like calls paid twice.
+        # Draws of the headroom test look like calls paid twice; what is sent ahead of its round depends on timing.
         options=SearchOptions(
             concurrency=changes.get("concurrency", 8),
             headroom=False,
+            ahead=changes.get("ahead", 0.0),
             proposer_settings=limit,
             **changes.get("outage", {}),
         ),

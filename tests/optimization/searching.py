@@ -27,6 +27,10 @@ def searched(given: Program, model: Any, calls: int = 1200, **more: Any) -> Opti
     return asyncio.run(optimize(given, train, val, metric, ready, confirm=confirm, **more))
 
 
+TIMING: dict[str, Any] = dict.fromkeys(("seconds", "fitting", "idle_share", "usage", "evaluations", "unwanted"))
+"""What of a result may differ from time to time; the last three by what free slots began before it was asked for."""
+
+
 def rows_of(ledger: MemoryLedger) -> list[Any]:
     """Everything in a ledger that does not depend on the clock."""
     rows = [replace(item, seconds=0.0) for item in ledger.evaluations()]

@@ -11,9 +11,9 @@ from dspex.evaluation.metrics import ExactMatch
 from dspex.evaluation.scoring import as_metric
 from dspex.kernel.variables import Demos, Text
 from dspex.optimization.ledger import MemoryLedger
-from dspex.optimization.ports import Assignment, Pair
+from dspex.optimization.ports import Assignment, Pair, SearchOptions
 from dspex.optimization.problem import pose
-from dspex.optimization.runner import DEFAULT_OPTIONS, Runner, Session
+from dspex.optimization.runner import Runner, Session
 from dspex.optimization.strategies.table import strategy_of
 from dspex.optimization.tasks import TaskExecutor
 from tests.optimization.simulators import hinted, program, runtime, splits
@@ -43,7 +43,8 @@ def test_every_evaluation_is_asked_of_the_executor_and_of_nobody_else() -> None:
         given, {"train": train, "val": val, "confirm": confirm}, as_metric(ExactMatch("label")), Budget(calls=400), 0,
         ready,
     )  # fmt: skip
-    strategy = strategy_of("auto", DEFAULT_OPTIONS, None)
-    result = asyncio.run(Runner(problem, ready, strategy, ledger, DEFAULT_OPTIONS, Session(executor=place)).run())
+    options = SearchOptions(ahead=0.0)
+    strategy = strategy_of("auto", options, None)
+    result = asyncio.run(Runner(problem, ready, strategy, ledger, options, Session(executor=place)).run())
     assert result.evaluations == len(place.asked) == len(set(place.asked)) > 0
     assert sorted(place.asked) == [row.pair for row in ledger.evaluations()]

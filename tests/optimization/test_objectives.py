@@ -19,7 +19,7 @@ from dspex.optimization.objectives import Objectives
 from dspex.optimization.outcomes import Outcome, Outcomes
 from dspex.optimization.ports import SearchOptions
 from dspex.optimization.result import OptimizationResult
-from tests.optimization.searching import rows_of, searched
+from tests.optimization.searching import TIMING, rows_of, searched
 from tests.optimization.simulators import answered, counted, program, share, text_in
 
 MODELS = {"openai/gpt-5": (0.95, 0.010), "openai/gpt-5-mini": (0.80, 0.002), "openai/gpt-5-nano": (0.45, 0.001)}
@@ -167,7 +167,7 @@ def test_with_objectives_a_search_is_the_same_again_whatever_its_concurrency() -
             ledger=ledger,
             options=SearchOptions(concurrency=concurrency),
         )
-        found.append((rows_of(ledger), result.to_dict() | {"seconds": 0, "fitting": 0}))
+        found.append((rows_of(ledger), result.to_dict() | TIMING))
     assert found[0] == found[1]
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -79,10 +80,10 @@ def test_a_ledger_is_read_back_as_it_was(within: Within) -> None:
         ledger = await begun(database)
         trace = (
             Trace("route", {"ticket": "half a pair: \ud83d"}, {"team": 1.5}, None, "key"),
-            Trace("check", {}, None, "no", "key", Usage(1, 20, 3, None, 0, 2)),
+            Trace("check", {}, None, "no", "second", Usage(1, 20, 3, 0.5, 0, 2)),
         )
         await ledger.record(row("e0", 0.5, feedback="so so", outputs={"team": ["a", None]}, trace=trace))
-        await ledger.record(row("e1", None, trace=trace))
+        await ledger.record(row("e1", None, trace=(replace(trace[0], call="other"),)))
         await ledger.fold(0)
         await ledger.log(Event("odd", "here", {"error": ValueError("no JSON"), "count": 3}))
         await ledger.flush()
@@ -90,7 +91,7 @@ def test_a_ledger_is_read_back_as_it_was(within: Within) -> None:
         assert (again.folded, dict(again.scores("s")), again.settled) == (1, {("e0", 0): 0.5}, Usage(calls=2))
         assert await again.read(PAIRS[0]) == await ledger.read(PAIRS[0])
         assert again.failures(PAIRS[1]) == 1
-        assert again.booked_calls() == {"key"}
+        assert again.booked_calls() == {"key", "second", "other"}
         kept = await database.read(
             lambda c: c.execute(select(events.c.data).where(events.c.kind == "odd")).scalar_one()
         )

@@ -86,16 +86,22 @@ class Account:
         self._measured = budget.tokens is not None or budget.usd is not None
         self._lock = RLock()
         self._waiting: list[Waiter] = []
-        self._used = Tally(spent.calls, spent.input_tokens + spent.output_tokens, spent.usd or 0.0)
         self._held = Tally()
-        self._cached = spent.cached_calls
-        self._answered, self._retries, self._priced = spent.output_tokens, spent.retries, spent.usd is not None
+        self.rebook(spent)
 
     def change(self, budget: Budget) -> None:
         """Another budget from now on; calls that wait for a place in the old one are looked at again."""
         with self._lock:
             self.budget = budget
             self._measured = budget.tokens is not None or budget.usd is not None
+            self._wake()
+
+    def rebook(self, spent: Usage) -> None:
+        """Count this as spent, whatever was counted before; reservations stay."""
+        with self._lock:
+            self._used = Tally(spent.calls, spent.input_tokens + spent.output_tokens, spent.usd or 0.0)
+            self._cached = spent.cached_calls
+            self._answered, self._retries, self._priced = spent.output_tokens, spent.retries, spent.usd is not None
             self._wake()
 
     def balance(self) -> Balance:

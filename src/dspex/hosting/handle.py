@@ -69,6 +69,8 @@ class RunStatus:
     candidates: int
     rounds: int
     restarts: int
+    idle_share: float | None
+    """The part of its slots' time that nothing ran in, since a process last took it on; None: not known yet."""
     seconds: float
     fitting: float
     """Of these, in the last process, what went into fitting what the search believes."""
@@ -128,7 +130,7 @@ class Run:
             calls=found["calls"], cost=paid.usd, repeated_calls=found["repeated_calls"],
             unknown_calls=found["unknown_calls"], evaluations=found["evaluations"],
             candidates=int(row.progress.get("candidates") or 0), rounds=found["rounds"], restarts=row.restarts,
-            seconds=float(row.progress.get("seconds") or 0.0),
+            idle_share=row.progress.get("idle_share"), seconds=float(row.progress.get("seconds") or 0.0),
             fitting=float(row.progress.get("fitting") or 0.0), budget=Budget.model_validate(row.budget),
             strategy=row.strategy, seed=row.seed, program=row.program, parent=row.parent,
             round=row.progress.get("round"), hypothesis=row.progress.get("hypothesis"),

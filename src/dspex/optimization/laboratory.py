@@ -27,8 +27,10 @@ from dspex.evaluation.assessment import Assessment
 from dspex.evaluation.scoring import as_metric
 from dspex.kernel.ports import NO_USAGE, Completion, Message, Request, Runtime, Usage
 from dspex.kernel.program import Program
+from dspex.optimization.forerun import Forerun
 from dspex.optimization.interruption import Interruption
 from dspex.optimization.ports import (
+    AHEAD,
     DEADLY,
     QUARANTINED,
     ROLLOUT,
@@ -43,6 +45,7 @@ from dspex.optimization.ports import (
 )
 from dspex.optimization.problem import Problem
 from dspex.optimization.rollouts import as_rollout
+from dspex.optimization.slots import Slots
 from dspex.optimization.tasks import TaskExecutor
 
 _ALL = 4
@@ -96,11 +99,15 @@ class Laboratory:
         """When failures make an outage."""
         self._again = False
         self._answers, self._doubt = 0, asyncio.Lock()
+        self.slots = Slots(options.concurrency)
+        self.forerun = Forerun(ledger, self.slots, self._early, self._halted)
+        self._shared = False
         self.use(runtime)
 
-    def use(self, runtime: Runtime) -> None:
-        """Spend from this runtime's account from now on; a judge's calls, too."""
-        self.runtime = runtime
+    def use(self, runtime: Runtime, beside: Runtime | None = None) -> None:
+        """Spend from this runtime's account from now on, a judge's calls included; from `beside` for what is begun
+        ahead of its round: without one, nothing is."""
+        self.runtime, self.forerun.runtime = runtime, beside
         self._metric = as_metric(self.problem.metric, runtime)
 
     def decided(self) -> tuple[Usage, tuple[str, ...]]:
@@ -166,13 +173,21 @@ class Laboratory:
 
         Raises BudgetExceededError when the next call does not fit, after what was in flight is recorded.
         """
+        self.forerun.expect(pairs)
+        self._shared = False
         try:
             await self._perform(pairs)
+            if self._shared:
+                # What is under way ahead may have paid for a call that these rows had for nothing: its row comes first.
+                await self.forerun.settle()
         finally:
             await self.ledger.flush()  # a row may still be on its way to the disk while the next pair is evaluated
 
     async def _perform(self, pairs: Sequence[Pair]) -> None:
         todo = [pair for pair in dict.fromkeys(pairs) if not (self.ledger.holds(pair) or self.ledger.quarantined(pair))]
+        await self.ledger.adopt(todo, self.round)
+        todo = [pair for pair in todo if not self.ledger.holds(pair)]
+        todo.sort(key=lambda pair: pair in self.forerun)  # what is under way already comes by itself
         attempts = 0
         while todo and attempts < self.options.attempts:
             self._again = attempts > 0
@@ -189,12 +204,14 @@ class Laboratory:
         """The pairs that have no score after this, with what failed them."""
         failed: dict[Pair, str] = {}
         source = iter(todo)
+        self.slots.wanted = len(todo)
         while self.watch.doubtful and (first := next(source, None)) is not None:
             await self._work(iter((first,)), failed)  # one call tells whether the others are worth sending
         workers = [
             asyncio.ensure_future(self._work(source, failed)) for _ in range(min(self.options.concurrency, len(todo)))
         ]
         try:
+            self.forerun.fill()
             await asyncio.gather(*workers)
         except BaseException:
             # Those in flight end by themselves and are recorded, unless the search itself is being cancelled.
@@ -204,6 +221,7 @@ class Laboratory:
         finally:
             for worker in workers:
                 worker.cancel()
+            self.slots.wanted = 0
         return failed
 
     async def _work(self, source: Iterator[Pair], failed: dict[Pair, str]) -> None:
@@ -212,8 +230,14 @@ class Laboratory:
             if self.watch.pause:
                 await asyncio.sleep(self.watch.pause)
                 self._interruption.check()
-            assessment = await self._one(pair)
+            if await self._adopted(pair):
+                continue
+            async with self.slots:
+                assessment = await self._one(pair, self.runtime)
+            self._shared = self._shared or any(item.call and not item.usage.calls for item in assessment.history)
             await self.ledger.record(_row(pair, self.round, assessment))
+            self.slots.wanted -= 1
+            self.forerun.fill()
             if assessment.score is None:
                 failed[pair] = assessment.error_kind or "exception"
                 if assessment.error_kind in DEADLY:
@@ -224,12 +248,29 @@ class Laboratory:
             if number % 32 == 0:
                 await asyncio.sleep(0)  # a model that answers at once must not hold the loop for a whole batch
 
-    async def _one(self, pair: Pair) -> Assessment:
+    async def _adopted(self, pair: Pair) -> bool:
+        """Whether it was begun ahead, and has a score."""
+        await self.forerun.join(pair)
+        if self.ledger.is_ahead(pair):
+            await self.ledger.adopt([pair], self.round)
+        if not self.ledger.holds(pair):
+            return False
+        self.slots.wanted -= 1
+        return True
+
+    async def _early(self, pair: Pair, runtime: Runtime) -> Evaluation:
+        return _row(pair, AHEAD, await self._one(pair, runtime))
+
+    def _halted(self) -> bool:
+        return self._interruption.kind is not None or self.watch.failures > 0
+
+    async def _one(self, pair: Pair, runtime: Runtime) -> Assessment:
         candidate, example, sample = pair
         program = self._program(candidate, sample)
+        metric = self._metric if runtime is self.runtime else as_metric(self.problem.metric, runtime)
         try:
             return await self._executor.assess(
-                Assignment(candidate, program, self.problem.examples[example], sample, self._metric, self.runtime)
+                Assignment(candidate, program, self.problem.examples[example], sample, metric, runtime)
             )
         except ConfigurationError as error:
             # What a proposer made cannot be run, though its values are valid: it is out, and nothing was paid.
@@ -284,10 +325,8 @@ class Laboratory:
 
 
 def _row(pair: Pair, number: int, found: Assessment) -> Evaluation:
-    alone = len(found.history) == 1  # then the row says what it consumed
     trace = tuple(
-        Trace(item.step, item.inputs, item.outputs, item.error, item.call, NO_USAGE if alone else item.usage)
-        for item in found.history
+        Trace(item.step, item.inputs, item.outputs, item.error, item.call, item.usage) for item in found.history
     )
     return Evaluation(
         *pair, number, found.score, found.feedback, found.outputs, found.error, found.error_kind, found.usage,

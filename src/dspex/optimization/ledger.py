@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
+from dataclasses import replace
 from types import MappingProxyType
 
 from dspex.kernel.ports import NO_USAGE, Event, Usage
-from dspex.optimization.ports import DEADLY, QUARANTINED, Candidate, Death, Evaluation, Pair, Round
+from dspex.optimization.booking import Booking
+from dspex.optimization.ports import AHEAD, DEADLY, QUARANTINED, Candidate, Death, Evaluation, Pair, Round
 
 _NOTHING: Mapping[tuple[str, int], float] = MappingProxyType({})
 
@@ -19,7 +21,9 @@ class MemoryLedger:
         self._rounds: list[Round] = []
         self._folded = 0
         self._rows: dict[Pair, Evaluation] = {}
+        self._ahead: dict[Pair, Evaluation] = {}
         self._unfolded: dict[int, list[Pair]] = {}
+        self._failed: dict[int, list[Evaluation]] = {}
         self._scores: dict[str, dict[tuple[str, int], float]] = {}
         self._failures: dict[Pair, list[Evaluation]] = {}
         self._deaths: dict[tuple[str, str], Death] = {}
@@ -31,6 +35,7 @@ class MemoryLedger:
         self._settled = NO_USAGE
         self._unsettled: dict[int, Usage] = {}
         self._evaluated = 0
+        self._booking = Booking()
         self.events: list[Event] = []
 
     @property
@@ -57,6 +62,27 @@ class MemoryLedger:
     def settled(self) -> Usage:
         return self._settled
 
+    @property
+    def asked(self) -> Usage:
+        deciding = (item.usage for item in self._rounds[self._folded :])
+        return sum((*self._unsettled.values(), *deciding), self._settled)
+
+    @property
+    def unwanted(self) -> int:
+        return len(self._ahead)
+
+    @property
+    def calls(self) -> Set[str]:
+        """The model calls that its evaluations have made."""
+        return self._booking.paid.keys()
+
+    def learn(self, evaluation: Evaluation) -> None:
+        """What its calls cost, before it is recorded: rows are read back in another order than they were made in."""
+        self._booking.learn(evaluation.trace)
+
+    def is_ahead(self, pair: Pair) -> bool:
+        return pair in self._ahead
+
     def scores(self, candidate: str) -> Mapping[tuple[str, int], float]:
         return self._scores.get(candidate, _NOTHING)
 
@@ -79,6 +105,10 @@ class MemoryLedger:
             return True
         return len(self._lost.get(pair[1], ())) >= QUARANTINED
 
+    def glimpse(self, pair: Pair) -> float | None:
+        row = self._rows.get(pair) or self._ahead.get(pair)
+        return None if row is None else row.score
+
     async def read(self, pair: Pair) -> Evaluation | None:
         return self._rows.get(pair)
 
@@ -93,17 +123,34 @@ class MemoryLedger:
         self._usage = self._usage + round.usage
 
     async def record(self, evaluation: Evaluation) -> None:
-        pair = evaluation.pair
+        pair, number = evaluation.pair, evaluation.round
         self._usage = self._usage + evaluation.usage
-        self._unsettled[evaluation.round] = self._unsettled.get(evaluation.round, NO_USAGE) + evaluation.usage
+        self.learn(evaluation)
         self._evaluated += 1
+        if number == AHEAD:
+            if evaluation.score is not None and pair not in self._rows:
+                self._ahead.setdefault(pair, evaluation)
+            return
+        self._unsettled[number] = self._unsettled.get(number, NO_USAGE) + evaluation.usage
         if evaluation.score is None:
             self._failures.setdefault(pair, []).append(evaluation)
+            self._failed.setdefault(number, []).append(evaluation)
             if evaluation.error_kind in DEADLY:
-                self._dying.setdefault(evaluation.round, set()).add(pair[:2])
+                self._dying.setdefault(number, set()).add(pair[:2])
         elif pair not in self._rows:
             self._rows[pair] = evaluation
-            self._unfolded.setdefault(evaluation.round, []).append(pair)
+            self._unfolded.setdefault(number, []).append(pair)
+
+    def due(self, round: int) -> Usage:
+        rows = [self._rows[pair] for pair in self._unfolded.get(round, ())]
+        return self._booking.due([*rows, *self._failed.get(round, ())]) + self._rounds[round].usage
+
+    async def adopt(self, pairs: Iterable[Pair], round: int) -> None:
+        for pair in pairs:
+            if (row := self._ahead.pop(pair, None)) is not None:
+                self._rows[pair] = replace(row, round=round)
+                self._unfolded.setdefault(round, []).append(pair)
+                self._unsettled[round] = self._unsettled.get(round, NO_USAGE) + row.usage
 
     async def blame(self, death: Death) -> None:
         self._deaths[death.candidate, death.example] = death
@@ -124,11 +171,18 @@ class MemoryLedger:
         asked = self._rounds[number].pairs
         found = set(self._unfolded.pop(number, ()))
         rest = sorted(found.difference(asked))  # what a proposer evaluated for itself
-        for candidate, example, sample in (*(pair for pair in asked if pair in self._rows), *rest):
-            row = self._rows[(candidate, example, sample)]
+        due = self._rounds[number].usage
+        for pair in (*(pair for pair in dict.fromkeys(asked) if pair in self._rows), *rest):
+            row = self._rows[pair]
+            if pair in found:
+                row = self._rows[pair] = self._booking.booked(row)
+                due = due + row.usage
             if row.score is not None:
-                self._scores.setdefault(candidate, {})[example, sample] = row.score
-        self._settled = self._settled + self._unsettled.pop(number, NO_USAGE) + self._rounds[number].usage
+                self._scores.setdefault(row.candidate, {})[row.example, row.sample] = row.score
+        for row in sorted(self._failed.pop(number, ()), key=lambda item: item.pair):
+            due = due + self._booking.booked(row).usage
+        self._unsettled.pop(number, None)
+        self._settled = self._settled + due
         for key in self._dying.pop(number, ()):
             death = self._deaths.get(key)
             if death is not None and death.kills >= QUARANTINED:

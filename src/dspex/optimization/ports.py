@@ -7,7 +7,7 @@ that resuming is reading rows and the order in which evaluations happen to finis
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from random import Random
 from typing import Literal, Protocol, runtime_checkable
@@ -65,7 +65,11 @@ class Trace:
     call: str = ""
     """Identity of the model call in the call store; empty where there was none."""
     usage: Usage = NO_USAGE
-    """Its part of what the evaluation consumed; left out of an evaluation that has one step alone."""
+    """Its part of what the evaluation consumed."""
+
+
+AHEAD = -1
+"""The round of an evaluation that no round has asked for yet."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,7 +134,10 @@ class Ledger(Protocol):
     Contract: used from one event loop. Writes are made durable in their order; those before a `commit` or `flush` that
     has returned are durable, and no round is folded before its evaluations are. What could not be written comes out of
     a later write. Reads that are not async answer from memory and see *folded* rounds only, in the order of their
-    pairs; `holds` and `read` see everything recorded. First write of a pair wins.
+    pairs; `holds` and `read` see everything recorded but what is ahead of its round. First write of a pair wins.
+
+    An evaluation of the round `AHEAD` was made before anyone asked for it. It is kept, and nothing is decided on it,
+    until a round asks for the pair and `adopt` makes it part of that round.
     """
 
     @property
@@ -183,7 +190,29 @@ class Ledger(Protocol):
 
     @property
     def settled(self) -> Usage:
-        """The part of it that belongs to folded rounds: what may be decided on, since it is the same after a kill."""
+        """The part of it that belongs to folded rounds: what may be decided on, since it is the same after a kill.
+
+        A call that several evaluations share is counted with the first of them in the order of rounds and pairs. The
+        usage of a folded row is counted like that, too.
+        """
+        ...
+
+    @property
+    def asked(self) -> Usage:
+        """`settled` and what rounds that are not folded yet have consumed; all of `usage` but what is ahead."""
+        ...
+
+    def is_ahead(self, pair: Pair) -> bool:
+        """Whether the pair was evaluated ahead of a round and waits for one that asks for it."""
+        ...
+
+    @property
+    def unwanted(self) -> int:
+        """How many evaluations wait so."""
+        ...
+
+    def glimpse(self, pair: Pair) -> float | None:
+        """The score of a pair, folded or not: for guesses, never for what is decided."""
         ...
 
     async def read(self, pair: Pair) -> Evaluation | None:
@@ -203,6 +232,14 @@ class Ledger(Protocol):
 
     async def blame(self, death: Death) -> None:
         """Keep what a pair did, in place of what was kept of it before. It is durable when this returns."""
+        ...
+
+    async def adopt(self, pairs: Iterable[Pair], round: int) -> None:
+        """Make what was evaluated ahead of these pairs part of `round`."""
+        ...
+
+    def due(self, round: int) -> Usage:
+        """What folding `round` now would add to `settled`."""
         ...
 
     async def flush(self) -> None:
@@ -448,6 +485,34 @@ class Strategy(Protocol):
         ...
 
 
+Glimpse = Callable[[Pair], float | None]
+
+
+@runtime_checkable
+class Foreseeing(Protocol):
+    """A strategy that can guess, while a round is being evaluated, what the next will ask for.
+
+    Free slots evaluate it meanwhile. A wrong guess costs; it changes nothing that is decided.
+    """
+
+    @property
+    def foresees(self) -> bool:
+        """Whether it ever guesses: a part of the budget is kept for that."""
+        ...
+
+    def foreseen(self, search: SearchView, glimpse: Glimpse) -> Sequence[Pair]:
+        """Pairs of committed candidates, likeliest first. `search` has the memo of the round that is under way,
+        `glimpse` gives the scores that it has brought so far."""
+        ...
+
+
+@runtime_checkable
+class Foresight(Protocol):
+    """A schedule that can do the same, with its own memo."""
+
+    def foreseen(self, search: SearchView, memo: JSON, glimpse: Glimpse) -> Sequence[Pair]: ...
+
+
 @runtime_checkable
 class Remarking(Protocol):
     """A strategy with something to say in the report."""
@@ -472,11 +537,14 @@ class SearchOptions:
     """How a search runs, beside what it searches."""
 
     concurrency: int = 16
-    """Evaluations at once. Changes how long a search takes and nothing else."""
+    """Evaluations at once. Changes how long a search takes and what it spends ahead, nothing of what it finds."""
     width: int | None = None
     """New candidates in a round; None: from the budget, 2 to 12."""
     reserve: float = 0.18
     """At most this share of the budget is kept for the confirmation."""
+    ahead: float = 0.03
+    """This share of the budget is for evaluations that free slots begin while a round ends, before the next has asked
+    for them; what it asks for is paid like all else, the others are lost. 0: slots idle."""
     attempts: int = 3
     """How often a pair is tried that infrastructure fails, a round."""
     headroom: bool | None = None

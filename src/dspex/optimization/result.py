@@ -72,6 +72,10 @@ class OptimizationResult:
     evaluations: int
     unevaluated: int
     """Pairs that infrastructure failed for good; they count for nothing."""
+    unwanted: int
+    """Evaluations begun before they were asked for that nobody asked for in the end; they are in `evaluations`."""
+    idle_share: float
+    """The part of all slots' time that nothing was evaluated in, in 0..1, since this process took the search on."""
     tried: tuple[Tried, ...]
     """Best first; the seed program is among them."""
     notes: tuple[str, ...]
@@ -151,6 +155,8 @@ class OptimizationResult:
             "evaluations": self.evaluations,
             "unevaluated": self.unevaluated,
             "quarantined": [asdict(item) for item in self.quarantined],
+            "unwanted": self.unwanted,
+            "idle_share": self.idle_share,
             "tried": [asdict(item) for item in self.tried],
             "notes": list(self.notes),
             "objectives": list(self.front.objectives),

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import math
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any
 
 from dspex.clients.budget import Budget
@@ -27,6 +29,7 @@ from dspex.optimization.outcomes import Outcomes
 from dspex.optimization.ports import (
     Candidate,
     Executor,
+    Foreseeing,
     Ledger,
     Pair,
     Remarking,
@@ -114,16 +117,31 @@ class Runner:
         self._session = session or Session()
         spent = ledger.usage if self._session.spent is None else self._session.spent
         self._purse = Purse(problem.budget, runtime, spent, self._session.seconds)
+        self._beside: Runtime | None = None
         paid, given = self._purse.open(1.0), self._session
         self._lab = Laboratory(problem, ledger, paid, options, given.interruption, given.executor)
         self._lab.watch = given.watch or self._lab.watch
         self._notes = list(problem.notes)
         self._observer = Observer(ledger, Outcomes(problem.objectives, problem.seed))
         self._fitting = Stopwatch()
+        self._aside = options.ahead if isinstance(strategy, Foreseeing) and strategy.foresees else 0.0
+        """The share of the budget for what is evaluated ahead of its round."""
 
     async def run(self) -> OptimizationResult:
         """Search, confirm, and say what came of it."""
+        try:
+            return await self._run()
+        except asyncio.CancelledError:
+            self._lab.forerun.drop()
+            raise
+        finally:
+            await self._lab.forerun.close()
+
+    async def _run(self) -> OptimizationResult:
         began = time.perf_counter()
+        if self._aside:
+            self._beside = self._purse.beside(self._aside)
+            self._purse.rebook(self.ledger.asked)
         await self._observer.look()
         await self._say("run.started", self.strategy.name, val=len(self.problem.val), confirm=len(self.problem.confirm))
         stopped = self.ledger.rounds[-1].memo["stopped"] if self._confirming() else await self._search()
@@ -181,16 +199,27 @@ class Runner:
         if not self.ledger.scores(problem.seed_id) and self._lab.failure is not None:
             raise self._lab.failure
         reserve = await self._reserve()
-        self._lab.use(self._purse.open(1 - reserve))
+        self._lab.use(self._purse.open(1 - reserve - self._aside), self._beside)
 
     async def _perform(self, round: Round) -> None:
         """Evaluate a committed round and fold it."""
         self._lab.round = round.number
+        if self.ledger.folded and self._aside:
+            self._lab.forerun.foresee = partial(self._foreseen, round, await self._price())
         await self._say("round.started", str(round.number), pairs=len(round.pairs), candidates=len(round.candidates))
         await self._lab.perform(round.pairs)
+        self._purse.admit(self.ledger.settled + self.ledger.due(round.number))
         await self.ledger.fold(round.number)
+        self._purse.rebook(self.ledger.settled)
         await self._observer.look()
         await self._say("round.finished", str(round.number), **self._progress())
+
+    def _foreseen(self, round: Round, price: Mapping[str, float]) -> tuple[Sequence[Pair], int]:
+        """What the round after this one will likely ask for, and how many evaluations may be begun."""
+        if round.purpose != "search" or not isinstance(self.strategy, Foreseeing):
+            return (), 0
+        search = SearchView(self.problem, self.ledger, self._lab, round.number + 1, round.memo)
+        return self.strategy.foreseen(search, self.ledger.glimpse), self._purse.guesses(price)
 
     async def _reserve(self) -> float:
         """The share kept for the confirmation: a function of round 0, so that resuming finds the same."""
@@ -199,12 +228,16 @@ class Runner:
 
     async def _affordable(self) -> float:
         """Evaluations that the search can still pay for, at the price of the last round: candidates grow."""
+        return self._purse.affordable(await self._price(), self.ledger.settled)
+
+    async def _price(self) -> Mapping[str, float]:
+        """Of an evaluation: what those of the last round that is folded took in the mean."""
         last = next(item for item in reversed(self.ledger.rounds[: self.ledger.folded]) if item.pairs)
-        return self._purse.affordable(await price_of(self.ledger, last.pairs), self.ledger.settled)
+        return await price_of(self.ledger, last.pairs)
 
     async def _confirm(self, stopped: str) -> tuple[Verdict | None, Candidate | None]:
         """The winner against the seed program on the confirm split, once."""
-        self._lab.use(self._purse.open(1.0))
+        self._lab.use(self._purse.open(1 - self._aside))
         if not self._confirming():
             finalists = self.strategy.finalists(self._view())
             best = next((item for item in finalists.best_first if self._observer.outcomes.allowed(item)), None)
@@ -246,7 +279,7 @@ class Runner:
             for name, cost in (await price_of(self.ledger, [(who, *key) for key in self.problem.keys])).items():
                 price[name] = price.get(name, 0.0) + cost
         abandoned = self.ledger.folded < len(self.ledger.rounds)
-        spent = self._purse.reserved(await self._reserve()) if abandoned else self._purse.spent
+        spent = self._purse.reserved(await self._reserve()) if abandoned else self._purse.asked
         found = self._purse.affordable(price, spent)
         return int(min(found, len(self.problem.confirm)))
 
@@ -279,6 +312,7 @@ class Runner:
             "calls": self._purse.spent.calls,
             "usd": self._purse.spent.usd,
             "fitting": round(self._fitting.seconds, 3),
+            "idle_share": self._lab.slots.idle_share,
         }
 
     def _result(
@@ -309,6 +343,8 @@ class Runner:
             rounds=len(self.ledger.rounds),
             evaluations=self.ledger.evaluated,
             unevaluated=len(lost_pairs(self.ledger)),
+            unwanted=self.ledger.unwanted,
+            idle_share=self._lab.slots.idle_share,
             tried=rows,
             notes=(*self._notes, *constraint_notes(search), *sameness_notes(self.ledger)),
             front=front_of(search),

@@ -10,10 +10,13 @@ from dspex.clients.attempt import Attempt
 from dspex.clients.budget import Account, Budget
 from dspex.clients.prices import Prices
 from dspex.clients.stack import ModelStack
+from dspex.errors import BudgetExceededError
 from dspex.kernel.ports import LM, NO_USAGE, Capabilities, Completion, Request, Runtime, Usage
+from dspex.optimization.booking import less
 from dspex.optimization.ports import Ledger, Pair
 
 LIMITS = ("calls", "tokens", "usd")
+_MANY = 1_000_000.0
 _SPARE = 1.2
 """A winner may cost more than the seed program."""
 
@@ -27,28 +30,82 @@ class Purse:
         self._prices = runtime.lm.policies.prices if isinstance(runtime.lm, ModelStack) else Prices()
         self.account = Account(budget, prices=self._prices, spent=spent, seconds=seconds)
         self._share = 1.0
+        self._beside: Account | None = None
+        self._beside_share = 0.0
 
     def open(self, share: float) -> Runtime:
         """The runtime whose calls are paid from `share` of the budget, in 0..1."""
         balance = self.account.balance()
         self._share = share
         self.account = Account(self._part(), prices=self._prices, spent=balance.spent, seconds=balance.seconds)
-        lm = self._runtime.lm
-        paid: LM = lm.with_account(self.account) if isinstance(lm, ModelStack) else Paid(lm, self.account)
-        return replace(self._runtime, lm=paid)
+        return self._paid_by(self.account)
+
+    def beside(self, share: float) -> Runtime:
+        """A runtime whose calls are paid from `share` of the budget, apart from what is open; time is everybody's."""
+        self._beside_share = share
+        self._beside = Account(self._part_beside(), prices=self._prices)
+        return self._paid_by(self._beside)
+
+    def rebook(self, asked: Usage) -> None:
+        """Count `asked` as what the open phase has spent, and the rest of all that is spent as paid beside it.
+
+        What the part beside cannot hold (a failed attempt that was billed is in no row) the open phase bears after all.
+        """
+        if self._beside is None:
+            return
+        rest = less(self.spent, asked)
+        room = self._beside.budget
+        over = Usage(
+            0 if room.calls is None else max(0, rest.calls - room.calls),
+            0 if room.tokens is None else max(0, rest.input_tokens + rest.output_tokens - room.tokens),
+            usd=0.0 if room.usd is None else max(0.0, (rest.usd or 0.0) - room.usd),
+        )
+        self.account.rebook(asked + over)
+        self._beside.rebook(less(rest, over))
+
+    def admit(self, asked: Usage) -> None:
+        """Raises BudgetExceededError where `asked` is more than the open phase may spend.
+
+        What was begun ahead is paid beside, so the account itself did not refuse it.
+        """
+        if self._beside is None:
+            return
+        for name in LIMITS:
+            limit = getattr(self.account.budget, name)
+            if limit is not None and amount_of(asked, name) > limit:
+                raise BudgetExceededError(
+                    f"the search's part of the budget of {name} is used up; raise {name} to go on"
+                )
 
     def change(self, budget: Budget) -> None:
         """Another budget; what is reserved and spent stays, calls that wait are looked at again."""
         self.budget = budget
         self.account.change(self._part())
+        if self._beside is not None:
+            self._beside.change(self._part_beside())
+
+    def _paid_by(self, account: Account) -> Runtime:
+        lm = self._runtime.lm
+        paid: LM = lm.with_account(account) if isinstance(lm, ModelStack) else Paid(lm, account)
+        return replace(self._runtime, lm=paid)
 
     def _part(self) -> Budget:
         limits = {name: _portion(limit, self._share) for name, limit in self.budget.model_dump().items()}
         return Budget.model_validate(limits)
 
+    def _part_beside(self) -> Budget:
+        limits = {name: _portion(getattr(self.budget, name), self._beside_share) for name in LIMITS}
+        return Budget.model_validate(limits)
+
+    @property
+    def asked(self) -> Usage:
+        """What the open phase and those before it have spent."""
+        return self.account.balance().spent
+
     @property
     def spent(self) -> Usage:
-        return self.account.balance().spent
+        """All of it, what was paid beside included."""
+        return self.asked if self._beside is None else self.asked + self._beside.balance().spent
 
     def affordable(self, price: Mapping[str, float], spent: Usage) -> float:
         """How many evaluations of this price the open phase pays for, once `spent` is gone."""
@@ -61,10 +118,22 @@ class Purse:
                 found = min(found, left / cost if left > 0 and cost > 0 else math.inf if left > 0 else 0.0)
         return 0.0 if self.account.balance().left["seconds"] == 0 else found
 
+    def guesses(self, price: Mapping[str, float]) -> int:
+        """How many evaluations of this price the part beside still pays for, reservations counted."""
+        if self._beside is None:
+            return 0
+        left = self._beside.balance().left
+        found = _MANY
+        for name in LIMITS:
+            rest, cost = left[name], price.get(name, 0.0)
+            if rest is not None and cost > 0:
+                found = min(found, rest / cost)
+        return int(found)
+
     def reserved(self, share: float) -> Usage:
         """What may count as spent so that `share` of each limit is left."""
-        limits = {name: getattr(self.budget, name) or 0 for name in LIMITS}
-        gone = {name: limit - limit * share for name, limit in limits.items()}
+        limits = {name: (getattr(self.account.budget, name) or 0, getattr(self.budget, name) or 0) for name in LIMITS}
+        gone = {name: max(0, opened - whole * share) for name, (opened, whole) in limits.items()}
         return Usage(calls=math.ceil(gone["calls"]), input_tokens=math.ceil(gone["tokens"]), usd=gone["usd"])
 
 

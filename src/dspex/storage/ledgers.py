@@ -5,14 +5,14 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from sqlalchemy import Connection, bindparam, select
 
 from dspex.kernel.ports import JSON, NO_USAGE, Event, Usage
 from dspex.optimization.ledger import MemoryLedger
-from dspex.optimization.ports import Candidate, Death, Evaluation, Pair, Round, Trace
+from dspex.optimization.ports import AHEAD, Candidate, Death, Evaluation, Pair, Round, Trace
 from dspex.storage.database import Database, Guard
 from dspex.storage.statements import Prepared, insert_new, packed, unpacked
 from dspex.storage.tables import candidates, evaluations, events, failures, quarantine, rounds
@@ -45,7 +45,7 @@ class DurableLedger:
 
     def booked_calls(self) -> set[str]:
         """The model calls that its rows account for."""
-        found = {call for item in self._memory.rounds for call in item.calls}
+        found = {call for item in self._memory.rounds for call in item.calls} | self._memory.calls
         found.update(step.call for row in self._memory.evaluations() for step in row.trace if step.call)
         found.update(step.call for row in self._memory.failed() for step in row.trace if step.call)
         return found
@@ -74,6 +74,17 @@ class DurableLedger:
     def settled(self) -> Usage:
         return self._memory.settled
 
+    @property
+    def asked(self) -> Usage:
+        return self._memory.asked
+
+    @property
+    def unwanted(self) -> int:
+        return self._memory.unwanted
+
+    def is_ahead(self, pair: Pair) -> bool:
+        return self._memory.is_ahead(pair)
+
     def scores(self, candidate: str) -> Mapping[tuple[str, int], float]:
         return self._memory.scores(candidate)
 
@@ -89,6 +100,9 @@ class DurableLedger:
 
     def quarantined(self, pair: Pair) -> bool:
         return self._memory.quarantined(pair)
+
+    def glimpse(self, pair: Pair) -> float | None:
+        return self._memory.glimpse(pair)
 
     async def read(self, pair: Pair) -> Evaluation | None:
         return await self._memory.read(pair)
@@ -130,6 +144,19 @@ class DurableLedger:
         await self._database.write(work, self._guard)
         await self._memory.blame(death)
 
+    def due(self, round: int) -> Usage:
+        return self._memory.due(round)
+
+    async def adopt(self, pairs: Iterable[Pair], round: int) -> None:
+        found = [pair for pair in pairs if self._memory.is_ahead(pair)]
+        if not found:
+            return
+        await self.flush()  # rows of one statement go together, so a row must be there before it is changed
+        await self._memory.adopt(found, round)
+        for candidate, example, sample in found:
+            row = {"of": self._run, "who": candidate, "on": example, "draw": sample, "into": round}
+            self._write(_ADOPT, row)
+
     async def flush(self) -> None:
         while self._under_way:
             # Waited for without owning it: who is cancelled here must not cancel what others wait for as well.
@@ -165,6 +192,9 @@ class DurableLedger:
         by_round: dict[int, list[Evaluation]] = {}
         for row in found:
             by_round.setdefault(row.round, []).append(row)
+            self._memory.learn(row)
+        for row in by_round.pop(AHEAD, ()):
+            await self._memory.record(row)
         for round in kept:
             await self._memory.commit(round)
             for row in by_round.pop(round.number, ()):
@@ -185,6 +215,16 @@ def _heard(done: asyncio.Future[None]) -> None:
 _ADD_EVALUATION = Prepared(lambda dialect: insert_new(evaluations, dialect))
 _ADD_FAILURE = Prepared(failures.insert())
 _ADD_EVENT = Prepared(events.insert())
+_ADOPT = Prepared(
+    evaluations.update()
+    .where(
+        evaluations.c.run == bindparam("of"),
+        evaluations.c.candidate == bindparam("who"),
+        evaluations.c.example == bindparam("on"),
+        evaluations.c.sample == bindparam("draw"),
+    )
+    .values(round=bindparam("into"))
+)
 _FOLD = Prepared(
     rounds.update()
     .where(rounds.c.run == bindparam("of"), rounds.c.number == bindparam("round"))
@@ -245,7 +285,8 @@ def _round(number: int, new: tuple[Candidate, ...], data: list[Any]) -> Round:
 
 def _evaluation_row(run: str, item: Evaluation) -> dict[str, Any]:
     data = packed([item.feedback, item.outputs, item.error, item.error_kind, _usage_data(item.usage), item.seconds])
-    trace = [_step_data(step) for step in item.trace]
+    alone = len(item.trace) == 1
+    trace = [_step_data(step, alone and step.usage == item.usage) for step in item.trace]
     return {
         "run": run, "candidate": item.candidate, "example": item.example, "sample": item.sample, "round": item.round,
         "score": item.score, "data": data, "trace": packed(trace) if trace else None,
@@ -254,19 +295,20 @@ def _evaluation_row(run: str, item: Evaluation) -> dict[str, Any]:
 
 def _evaluation(row: Any, data: list[Any], score: float | None, trace: list[Any] | None) -> Evaluation:
     feedback, outputs, error, kind, usage, seconds = data
-    steps = tuple(map(_step, trace or ()))
+    steps = tuple(_step(step, Usage(*usage) if len(trace or ()) == 1 else NO_USAGE) for step in trace or ())
     about = (feedback, outputs, error, kind, Usage(*usage), seconds, steps)
     return Evaluation(row.candidate, row.example, row.sample, row.round, score, *about)
 
 
-def _step_data(step: Trace) -> list[Any]:
+def _step_data(step: Trace, said: bool) -> list[Any]:
+    """A step as JSON; its usage is left out where the row says the same."""
     row: list[Any] = [step.step, step.inputs, step.outputs, step.error, step.call]
-    return row if step.usage == NO_USAGE else [*row, _usage_data(step.usage)]
+    return row if said or step.usage == NO_USAGE else [*row, _usage_data(step.usage)]
 
 
-def _step(data: list[Any]) -> Trace:
+def _step(data: list[Any], otherwise: Usage) -> Trace:
     step, inputs, outputs, error, call, *usage = data
-    return Trace(step, inputs, outputs, error, call, Usage(*usage[0]) if usage else NO_USAGE)
+    return Trace(step, inputs, outputs, error, call, Usage(*usage[0]) if usage else otherwise)
 
 
 def _failure(data: list[Any]) -> tuple[list[Any], None, list[Any] | None]:

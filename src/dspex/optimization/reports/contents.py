@@ -106,6 +106,10 @@ def _costs(data: Mapping[str, Any]) -> Iterator[str]:
     )
     if data.get("fitting", 0.0) >= 0.05:
         yield f"{data['fitting']:.1f} s of it went into fitting what the search believes"
+    if data.get("idle_share") is not None:
+        lost = data["unwanted"]
+        more = f"; {lost} evaluations were begun before they were asked for, and never were" if lost else ""
+        yield f"slots stood idle for {data['idle_share']:.0%} of the time{more}"
     killers = data.get("quarantined", [])
     if data["unevaluated"]:
         why = "infrastructure failed, or quarantined" if killers else "infrastructure failed"

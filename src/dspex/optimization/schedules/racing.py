@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from typing import Protocol
 
 from dspex.kernel.ports import JSON
-from dspex.optimization.ports import Draft, Finalists, Pair, SearchView
+from dspex.optimization.ports import Draft, Finalists, Glimpse, Pair, SearchView
 from dspex.optimization.schedules.comparing import (
     Key,
     ahead,
@@ -211,6 +211,26 @@ class Race:
             pairs.update(dict.fromkeys(last[: int(min(search.affordable, len(last)))]))
         state = Standing(standing.incumbent, tuple(taken), tuple(left), tuple(waiting), standing.topped)
         return Draft(tuple(pairs), state.written(), tuple(lane.candidate for lane in taken if not lane.rung))
+
+    def foreseen(self, search: SearchView, memo: JSON, glimpse: Glimpse) -> Sequence[Pair]:
+        """The next rung of those who are ahead so far, as many as will have a place there."""
+        standing, rungs = Standing.read(memo, search.problem.seed_id), self.rungs
+        places = {rung: max(1, self.width >> (rung + 1)) for rung in range(len(rungs) - 1)}
+        leads = [(self._lead(search, standing.incumbent, lane, glimpse), lane) for lane in standing.running]
+        found: dict[Pair, None] = {}
+        for lead, lane in sorted(leads, key=lambda item: -item[0]):
+            if lead >= 0 and places.get(lane.rung, 0):
+                places[lane.rung] -= 1
+                above = replace(lane, rung=lane.rung + 1)
+                found.update(dict.fromkeys(self._pairs(search, standing.incumbent, above)))
+        return list(found)
+
+    def _lead(self, search: SearchView, incumbent: str, lane: Lane, glimpse: Glimpse) -> float:
+        """How far ahead of the incumbent it is in the mean, on what both have by now; below 0 where they share none."""
+        keys = self.comparison.keys(search, incumbent, lane.candidate, self.rungs[lane.rung])
+        both = [(glimpse((lane.candidate, *key)), glimpse((incumbent, *key))) for key in keys]
+        gains = [ours - theirs for ours, theirs in both if ours is not None and theirs is not None]
+        return sum(gains) / len(gains) if gains else -1.0
 
     def _going_on(self, ready: Sequence[Lane]) -> tuple[list[Lane], list[Lane]]:
         """Of the promoted the likeliest, half as many on each higher rung; the others queue for a later round."""

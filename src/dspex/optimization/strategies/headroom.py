@@ -8,7 +8,7 @@ from math import comb
 from typing import Any
 
 from dspex.kernel.program import Program
-from dspex.optimization.ports import Finalists, Pair, Remarking, Round, SearchView, Strategy
+from dspex.optimization.ports import Finalists, Foreseeing, Glimpse, Pair, Remarking, Round, SearchView, Strategy
 from dspex.optimization.problem import MIN_VAL, Problem
 from dspex.optimization.proposers.fixes import cheap_fixes
 from dspex.optimization.stages import setting
@@ -63,6 +63,13 @@ class Headroom:
 
     def finalists(self, search: SearchView) -> Finalists:
         return self.inner.finalists(self._inner(search))
+
+    @property
+    def foresees(self) -> bool:
+        return isinstance(self.inner, Foreseeing) and self.inner.foresees
+
+    def foreseen(self, search: SearchView, glimpse: Glimpse) -> Sequence[Pair]:
+        return self.inner.foreseen(self._inner(search), glimpse) if isinstance(self.inner, Foreseeing) else ()
 
     async def remarks(self, search: SearchView) -> Sequence[str]:
         """What was measured; and what the strategy within has to say."""

@@ -15,6 +15,9 @@ from dspex.optimization.ports import (
     Candidate,
     FeedbackReader,
     Finalists,
+    Foresight,
+    Glimpse,
+    Pair,
     Proposer,
     Round,
     Schedule,
@@ -118,6 +121,16 @@ class Portfolio:
             return "nothing is left to try"
         memo["schedule"] = draft.memo
         return Round(search.number, draft.pairs, tuple(item for item in fresh if item.id in draft.taken), memo)
+
+    @property
+    def foresees(self) -> bool:
+        return isinstance(self.schedule(2, LADDER[0]), Foresight)
+
+    def foreseen(self, search: SearchView, glimpse: Glimpse) -> Sequence[Pair]:
+        if not search.memo:
+            return ()
+        schedule = self._schedule(search.memo)
+        return schedule.foreseen(search, search.memo["schedule"], glimpse) if isinstance(schedule, Foresight) else ()
 
     def leader(self, search: SearchView) -> str:
         if not search.memo:
