@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections import Counter
 from random import Random
@@ -9,17 +10,23 @@ from typing import Any
 
 import pytest
 
+from dspex.clients.budget import Budget
 from dspex.errors import VariableError
+from dspex.evaluation.metrics import ExactMatch
+from dspex.evaluation.scoring import as_metric
 from dspex.kernel.ports import Request, Score
 from dspex.kernel.signature import Example
 from dspex.kernel.state import State
 from dspex.kernel.variables import Demos, Float, Text
 from dspex.optimization.batches import filled_batch
 from dspex.optimization.champions import champions, drawn, undominated
+from dspex.optimization.laboratory import Laboratory
+from dspex.optimization.ledger import MemoryLedger
 from dspex.optimization.lineage import Descent, merge_of, telling
-from dspex.optimization.ports import Candidate
+from dspex.optimization.ports import Candidate, Evaluation, Round, SearchOptions, SearchView
+from dspex.optimization.problem import Problem
 from dspex.optimization.result import OptimizationResult
-from dspex.optimization.strategies.gepa import Gepa, metric_calls
+from dspex.optimization.strategies.gepa import Gepa, Standing, Trial, metric_calls
 from tests.optimization.searching import found_alike, searched
 from tests.optimization.simulators import (
     CLUE,
@@ -32,6 +39,8 @@ from tests.optimization.simulators import (
     program,
     relay,
     relayed,
+    rows,
+    runtime,
     share,
     splits,
     text_in,
@@ -217,6 +226,7 @@ LINEAGE: dict[str, tuple[tuple[str, ...], dict[str, str], float]] = {
     "left": (("root",), {"p": "1", "q": "0"}, 0.5),
     "right": (("root",), {"p": "0", "q": "1"}, 0.6),
     "leaf": (("left",), {"p": "2", "q": "0"}, 0.7),
+    "twig": (("left",), {"p": "1", "q": "2"}, 0.7),
 }
 
 
@@ -236,7 +246,7 @@ def test_a_merge_takes_each_component_from_who_changed_it() -> None:
 
 
 def test_there_is_no_merge_with_an_ancestor_or_below_one_that_is_better() -> None:
-    assert merge_of(descent(), ["left", "leaf"], Random(0)) is None
+    assert merge_of(descent(), ["left", "twig"], Random(0)) is None
     assert merge_of(descent(root=0.65), ["leaf", "right"], Random(0)) is None
     assert merge_of(descent(), ["leaf"], Random(0)) is None
 
@@ -283,6 +293,38 @@ def test_lineages_are_merged_and_a_merge_as_good_as_its_sides_is_accepted() -> N
     assert result.improved
 
 
+@pytest.mark.parametrize(
+    ("parents", "child", "accepted"),
+    [(("one", "other"), [1, 0, 1, 1, 0], True), (("one", "other"), [1, 0, 1, 0, 0], False),
+     (("one",), [1, 0, 1, 1, 0], False), (("one",), [1, 0, 1, 1, 1], True)],
+)  # fmt: skip
+def test_a_merge_must_be_as_good_as_its_sides_and_a_rewritten_child_better(
+    parents: tuple[str, ...], child: list[int], accepted: bool
+) -> None:
+    given = program(instructions=Text())
+    problem = Problem(given, tuple(rows(9)), tuple(rows(9, 50)), (), as_metric(ExactMatch("label")), Budget(calls=1))
+    examples = [item.id for item in problem.val][:5]
+    trial = Trial("child", parents, tuple(examples))
+    memo = Standing(iteration=1, calls=9, pool={"one": [], "other": []}, turns={"one": 0, "other": 0}, trial=trial)
+    ledger = MemoryLedger()
+
+    async def scenario() -> Round | str:
+        names = ("one", "other", "child")
+        made = tuple(Candidate(name, {"label.instructions": name}, "test", (), "", 0) for name in names)
+        await ledger.commit(Round(0, (), made))
+        for name, scores in (("one", [1, 0, 1, 1, 0]), ("other", [0, 1, 0, 1, 0]), ("child", child)):
+            for example, score in zip(examples, scores, strict=True):
+                await ledger.record(Evaluation(name, example, 0, 0, float(score)))
+        await ledger.fold(0)
+        lab = Laboratory(problem, ledger, runtime(hinted), SearchOptions())
+        return await Gepa().next_round(SearchView(problem, ledger, lab, 1, memo.written()))
+
+    decided = asyncio.run(scenario())
+    assert isinstance(decided, Round)
+    val = {("child", item.id, 0) for item in problem.val[5:]}
+    assert (set(decided.pairs) == val and decided.memo["trial"]["stage"] == "val") is accepted
+
+
 def test_numbers_and_demonstrations_stay_as_they_are() -> None:
     given = program(instructions=Text(), temperature=Float(0, 1), demos=Demos(2))
     result = classic(given=given, calls=400)
@@ -306,6 +348,11 @@ def test_the_budget_ends_it_where_it_comes_first() -> None:
 @pytest.mark.parametrize("calls", [200, 420])
 def test_it_finds_the_same_at_any_concurrency_and_however_often_it_is_killed(calls: int) -> None:
     found_alike(relay(instructions=Text()), relayed, calls, strategy="gepa", schedule="classic")
+
+
+def test_so_it_does_with_many_parents_to_draw_from() -> None:
+    result = found_alike(program(instructions=Text()), varied, 500, strategy=LIGHT)
+    assert len({item.parents for item in children(result)}) > 3
 
 
 @pytest.mark.parametrize("calls", [200, 420])
