@@ -32,7 +32,7 @@ def proposal(world: World, reading: Reading, repeat: int) -> Mapping[str, object
 
 
 def _value(world: World, reading: Reading, name: str, rng: Random) -> object:
-    if "advice" in name and "dict[" in reading.asked:
+    if "advice" in name and ("dict[" in reading.asked or "(JSON object, each value text)" in reading.system):
         return {item.name: _advice(world, reading, item, rng) for item in world.stages}
     stage = _meant(world, reading)
     if name == "text":

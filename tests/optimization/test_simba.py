@@ -243,6 +243,21 @@ def test_a_strategy_that_has_nothing_to_say_proposes_nothing_and_costs_nothing(a
     assert result.stopped == "no step has made a candidate"
 
 
+def test_advice_without_the_name_of_a_module_is_for_the_only_one_or_for_where_the_runs_part() -> None:
+    def plain(request: Request) -> str:
+        if asks_advice(request):
+            return json.dumps({"discussion": "d", "module_advice": HINT})
+        if "[[label]]" not in request.messages[-1]["content"]:
+            return "[[clue]]\nalways the same\n\n[[end]]"
+        return wavering(request)
+
+    for given in (program(instructions=Text()), relay(instructions=Text())):
+        made = children(classic(plain, given=given))
+        assert made
+        assert all(item.values["label.instructions"].endswith(HINT) for item in made)
+        assert all(item.values.get("clue.instructions") is None for item in made)
+
+
 def test_there_are_at_most_one_more_candidates_a_step_than_programs_are_run() -> None:
     result = classic()
     assert {len(item.candidates) for item in rounds(result, "candidates")} == {4}

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from random import Random
 
 from dspex.adapters import ADAPTERS
 from dspex.errors import AnswerError
-from dspex.kernel.ports import JSON, Capabilities, Completion
+from dspex.kernel.ports import JSON, Capabilities, Completion, Dialogue
 from dspex.kernel.signature import Input, Output, Signature
 from dspex.kernel.space import Configuration
 from dspex.kernel.variables import Demos
@@ -43,6 +43,12 @@ class Advising(Signature):
     where_they_part: str = Input(description="the module that explains the difference, as far as it can be told")
     discussion: str = Output(description="what made the difference")
     module_advice: dict[str, str] = Output(description="advice for modules, by name; concrete and short")
+
+
+class _Plainly(Signature):
+    """The same, where a model gives its advice without the name of a module."""
+
+    module_advice: str = Output()
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,22 +89,46 @@ def with_demonstration(search: SearchView, values: Configuration, run: Evaluatio
 
 async def with_advice(search: SearchView, values: Configuration, lesson: Lesson, sample: int) -> dict[str, JSON] | None:
     """`values` with advice from two runs appended to the instructions of some steps; None where none can be used."""
-    schema = Advising.schema_of()
-    dialogue = ADAPTERS["json"].bind(schema, schema.instructions, (), Capabilities())
-    said = await answered(search, dialogue.render(_told(search, values, lesson)), temperature=1.0, sample=sample)
+    wanted = holes(search.problem.program, values, "text")
+    messages = _dialogue(Advising).render(_told(search, values, lesson))
+    said = await answered(search, messages, temperature=1.0, sample=sample)
     if said is None:
         return None
-    try:
-        advice: Mapping[str, str] = dialogue.parse(Completion(said)).values["module_advice"]
-    except AnswerError:
-        return None
+    advice = _advice_in(said, [hole.path for hole in wanted], _parting(search, lesson))
     found, added = dict(values), False
-    for hole in holes(search.problem.program, values, "text"):
+    for hole in wanted:
         text = (advice.get(hole.path) or "").strip()
         longer = f"{text_of(hole, values)}\n\n{text}"
-        if text and hole.dimension.variable.problem(longer) is None:
+        if text and text not in text_of(hole, values) and hole.dimension.variable.problem(longer) is None:
             found[hole.dimension.path], added = longer, True
     return found if added else None
+
+
+def _dialogue(signature: type[Signature]) -> Dialogue:
+    schema = signature.schema_of()
+    return ADAPTERS["json"].bind(schema, schema.instructions, (), Capabilities())
+
+
+def _advice_in(said: str, modules: Sequence[str], parting: Sequence[str]) -> Mapping[str, str]:
+    """Advice by module. Where a model names none, it is for the only one, or for the one at which the runs part."""
+    named = _read(Advising, said)
+    if named is not None:
+        return dict(named)
+    meant = modules if len(modules) == 1 else [item for item in parting if item in modules]
+    plain = _read(_Plainly, said)
+    return {meant[0]: str(plain)} if plain is not None and len(meant) == 1 else {}
+
+
+def _read(signature: type[Signature], said: str) -> JSON:
+    try:
+        return _dialogue(signature).parse(Completion(said)).values["module_advice"]
+    except AnswerError:
+        return None
+
+
+def _parting(search: SearchView, lesson: Lesson) -> list[str]:
+    """The steps that explain why the worse run is worse."""
+    return [] if lesson.worse is None else list(blamed(search, lesson.worse, lesson.better))
 
 
 def _told(search: SearchView, values: Configuration, lesson: Lesson) -> dict[str, JSON]:
@@ -115,7 +145,7 @@ def _told(search: SearchView, values: Configuration, lesson: Lesson) -> dict[str
         }
         for hole in wanted
     ]
-    parting = blamed(search, worse, better) if worse is not None else {}
+    parting = _parting(search, lesson)
     return {
         "program": "\n".join(line(item) for item in modules),
         "module_names": [hole.path for hole in wanted],

@@ -15,6 +15,8 @@ ROLLOUTS = 2
 """Further runs of each of them, beside those that the ledger has."""
 SPREAD = 0.25
 """How steeply buckets that vary more are preferred."""
+TAUGHT = 3
+"""Examples that one candidate learns from: what a single one teaches is too little to be seen in a race."""
 
 
 class RolloutDemonstrations:
@@ -26,12 +28,18 @@ class RolloutDemonstrations:
     async def propose(self, turn: Turn) -> list[Proposal]:
         search, found = turn.search, list[Proposal]()
         batch = await _runs(turn)
-        for bucket in _chosen(turn, [item for item in batch.buckets if shown_by(batch, item) is not None]):
+        fitting = [item for item in batch.buckets if shown_by(batch, item) is not None]
+        for _ in range(turn.count):
             parent = turn.parent()
-            row = await search.ledger.read(bucket.best.pair)
-            values = None if row is None else with_demonstration(search, without_some(search, parent, turn.rng), row)
-            if values is not None:
-                said = f"with a good run on example {bucket.best.pair[1]} as a demonstration"
+            values, shown = without_some(search, parent, turn.rng), list[str]()
+            for bucket in _chosen(turn, fitting):
+                row = await search.ledger.read(bucket.best.pair)
+                changed = None if row is None else with_demonstration(search, values, row)
+                if changed is not None:
+                    values = changed
+                    shown.append(bucket.best.pair[1])
+            if shown:
+                said = f"with good runs as demonstrations: {', '.join(shown)}"
                 found.append(Proposal(values, self.name, (parent.id,), said))
         return found
 
@@ -45,21 +53,28 @@ class ContrastAdvice:
 
     async def propose(self, turn: Turn) -> list[Proposal]:
         batch = await _runs(turn)
-        buckets = _chosen(turn, [item for item in batch.buckets if contrast_in(batch, item) is not None])
-        tasks = [(turn.parent(), bucket) for bucket in buckets]
-        made = await asyncio.gather(*(self._advised(turn.search, parent, batch, bucket) for parent, bucket in tasks))
+        fitting = [item for item in batch.buckets if contrast_in(batch, item) is not None]
+        tasks = [(turn.parent(), _chosen(turn, fitting)) for _ in range(turn.count)]
+        made = await asyncio.gather(*(self._advised(turn.search, parent, batch, buckets) for parent, buckets in tasks))
         return [item for item in made if item is not None]
 
-    async def _advised(self, search: SearchView, parent: Candidate, batch: Batch, bucket: Bucket) -> Proposal | None:
-        contrast = contrast_in(batch, bucket)
-        if contrast is None:
-            return None
-        good, bad = await _row(search, contrast.good), await _row(search, contrast.bad)
-        example = bucket.best.pair[1]
-        values = await with_advice(search, parent.values, Lesson(example, good, bad), search.number)
-        if values is None:
-            return None
-        return Proposal(values, self.name, (parent.id,), f"with advice from runs on example {example}")
+    async def _advised(
+        self, search: SearchView, parent: Candidate, batch: Batch, buckets: list[Bucket]
+    ) -> Proposal | None:
+        """One after the other, so that what one example has taught is not advised again."""
+        values, used = dict(parent.values), list[str]()
+        for bucket in buckets:
+            contrast = contrast_in(batch, bucket)
+            if contrast is None:
+                continue
+            good, bad = await _row(search, contrast.good), await _row(search, contrast.bad)
+            example = bucket.best.pair[1]
+            changed = await with_advice(search, values, Lesson(example, good, bad), search.number)
+            if changed is not None:
+                values = changed
+                used.append(example)
+        said = f"with advice from runs on examples {', '.join(used)}"
+        return Proposal(values, self.name, (parent.id,), said) if used else None
 
 
 async def _runs(turn: Turn) -> Batch:
@@ -81,9 +96,9 @@ async def _runs(turn: Turn) -> Batch:
 
 
 def _chosen(turn: Turn, buckets: list[Bucket]) -> list[Bucket]:
-    """As many buckets as are asked for, those that vary more with more chance."""
+    """A few of the buckets, those that vary more with more chance."""
     left, found = list(buckets), list[Bucket]()
-    while left and len(found) < turn.count:
+    while left and len(found) < TAUGHT:
         found.append(left.pop(min(int(turn.rng.expovariate(SPREAD)), len(left) - 1)))
     return found
 
