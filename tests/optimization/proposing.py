@@ -35,7 +35,7 @@ def proposed(
         Budget(calls=1), seed,
     )  # fmt: skip
     ledger = MemoryLedger()
-    lab = Laboratory(problem, ledger, runtime(model), SearchOptions(concurrency=4))
+    lab = Laboratory(problem, ledger, runtime(model), SearchOptions(concurrency=4, outage_seconds=3.0))
 
     async def scenario() -> list[Proposal]:
         made = [{**given.values, **item} for item in parents]

@@ -127,16 +127,20 @@ def test_what_counts_as_instructions(answer: str, instructions: str | None) -> N
     assert [item.values["label.instructions"] for item in found] == ([] if instructions is None else [instructions])
 
 
-def test_a_proposal_that_fails_in_passing_costs_the_others_nothing() -> None:
+def test_a_proposal_that_fails_in_passing_is_asked_again_and_one_that_is_cut_off_costs_the_others_nothing() -> None:
+    refused: list[Request] = []
+
     def model(request: Request) -> str | Completion:
         if "<instructions>" not in request.messages[-1]["content"]:
             return hinted(request)
-        if request.sample == 0:
+        if request.sample == 0 and len(refused) < 3:
+            refused.append(request)
             raise RateLimitError("429: slow down")
-        return Completion("<instructions>cut", "length") if request.sample == 1 else "Fine."
+        return Completion("<instructions>cut", "length") if request.sample == 1 else f"Fine, {request.sample}."
 
     found = proposed(Reflection(), program(instructions=Text()), 3, model=model)
-    assert [item.values["label.instructions"] for item in found] == ["Fine."]
+    assert [item.values["label.instructions"] for item in found] == ["Fine, 0.", "Fine, 2."]
+    assert len(refused) == 3
 
 
 def test_the_proposer_model_may_be_another_one() -> None:
