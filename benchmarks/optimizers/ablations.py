@@ -1,4 +1,4 @@
-"""Strategies with a part taken out: what a part is worth is what is missing without it.
+"""Strategies with a part taken out, or one more put in: what a part is worth is the difference.
 
 To add one, add a line to `ABLATIONS`: a name that begins with the strategy it is compared with, and what is passed to
 `dspex.optimize`.
@@ -12,7 +12,9 @@ from dataclasses import dataclass
 from statistics import NormalDist, fmean, pvariance
 from typing import Any
 
-from dspex.optimization.ports import ScheduleOf, SearchOptions, SearchView
+from dspex.optimization.ports import Proposer, ScheduleOf, SearchOptions, SearchView
+from dspex.optimization.proposers.models import ModelChoice
+from dspex.optimization.proposers.sampling import LocalSteps
 from dspex.optimization.schedules.comparing import Key, ranked
 from dspex.optimization.schedules.racing import Race
 from dspex.optimization.schedules.response import response
@@ -57,6 +59,26 @@ def _auto(schedule: ScheduleOf) -> Variant:
     return lambda: {"strategy": Headroom(Portfolio("auto", STRATEGIES["auto"].proposers(), schedule=schedule))}
 
 
+def _without(strategy: str, *names: str) -> Variant:
+    def make() -> Mapping[str, Any]:
+        recipe = STRATEGIES[strategy]
+        proposers = (*recipe.proposers(), *(item() for item in recipe.fitted.values()))
+        portfolio = Portfolio(strategy, tuple(item for item in proposers if item.name not in names))
+        return {"strategy": Headroom(portfolio) if recipe.headroom else portfolio}
+
+    return make
+
+
+def _with(strategy: str, *added: Callable[[], Proposer]) -> Variant:
+    def make() -> Mapping[str, Any]:
+        recipe = STRATEGIES[strategy]
+        proposers = (*recipe.proposers(), *(item() for item in recipe.fitted.values()), *(item() for item in added))
+        portfolio = Portfolio(strategy, proposers)
+        return {"strategy": Headroom(portfolio) if recipe.headroom else portfolio}
+
+    return make
+
+
 def _beacon(*, schedule: ScheduleOf = response, surrogate: bool = True, **parts: bool) -> Variant:
     def make() -> Mapping[str, Any]:
         chooser = Acquisition(AdditiveProcess() if surrogate else None, **parts)
@@ -72,6 +94,12 @@ ABLATIONS: Mapping[str, Variant] = {
     "auto-unpaired": _auto(unpaired),
     "auto-no-headroom": _changed("auto", options=SearchOptions(headroom=False)),
     "auto-no-reserve": _changed("auto", options=SearchOptions(reserve=0.0)),
+    "auto-no-screening": _without("auto", "screening"),
+    "auto-no-tpe": _without("auto", "tpe"),
+    "auto-no-tpe-no-screening": _without("auto", "tpe", "screening"),
+    "auto-with-models": _with("auto", ModelChoice),
+    "tpe-no-screening": _without("tpe", "screening"),
+    "tpe-with-steps": _with("tpe", LocalSteps),
     "beacon-no-surrogate": _beacon(surrogate=False),
     "beacon-no-item-response": _beacon(schedule=Race, item_response=False),
     "beacon-no-bandit": _beacon(bandit=False),

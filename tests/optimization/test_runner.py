@@ -89,14 +89,14 @@ def test_auto_searches_every_kind_of_variable() -> None:
 
 def test_the_seed_is_kept_where_there_is_nothing_to_gain() -> None:
     kept = 0
-    for seed in range(100):
+    for seed in range(200):
         result = searched(program(instructions=Text(), temperature=Float(0, 1)), careless, calls=240, seed=seed)
         kept += not result.improved
         if not result.improved:
             assert result.program == result.seed_program
             assert result.changes == ()
             assert "the seed program is kept" in result.reason
-    assert kept >= 95
+    assert kept >= 190
 
 
 @settings(max_examples=25, deadline=None)

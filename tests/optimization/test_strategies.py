@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -55,7 +56,8 @@ async def knowing(request: Request) -> str:
     return answered(text, share(text, request.sample) < skill)
 
 
-GIVEN = program(instructions=Text(), demos=Demos(2), temperature=Float(0, 1), adapter=Choice("chat", "xml"))
+MODELS = Choice("scripted/one", "scripted/two", "scripted/three")
+GIVEN = program(instructions=Text(), demos=Demos(2), temperature=Float(0, 1), model=MODELS)
 
 
 def searched(form: tuple[str, str | None], calls: int = 700, given: Program = GIVEN, **more: Any) -> OptimizationResult:
@@ -96,18 +98,18 @@ class Dying(MemoryLedger):
 
     def __init__(self, at: int) -> None:
         super().__init__()
-        self._at, self._left = at, -1
+        self._at, self.left = at, -1
 
     async def commit(self, round: Round) -> None:
         await super().commit(round)
         if round.number == self._at:
-            self._left = len(round.pairs) // 2
+            self.left = len(round.pairs) // 2
             raise Interrupted
 
     async def record(self, evaluation: Any) -> None:
         await super().record(evaluation)
-        self._left -= 1
-        if self._left == 0:
+        self.left -= 1
+        if self.left == 0:
             raise Interrupted
 
 
@@ -156,3 +158,37 @@ def test_memos_are_small_and_json(form: tuple[str, str | None]) -> None:
 def test_what_was_never_published_has_no_classic_form(name: str) -> None:
     with pytest.raises(ConfigurationError, match="has no classic schedule; those that have one"):
         strategy_named(name, SearchOptions(), CLASSIC)
+
+
+def test_without_optuna_auto_searches_without_its_moves_and_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "optuna", None)
+    ledger = MemoryLedger()
+    result = searched(("auto", None), ledger=ledger)
+    assert "proposer 'tpe' was left out, since it needs the extra `optimize`" in result.notes
+    assert not any(item.operator == "tpe" for item in ledger.candidates.values())
+    monkeypatch.undo()
+    assert not any("left out" in note for note in searched(("auto", None)).notes)
+
+
+def test_a_search_begun_without_optuna_goes_on_without_it_and_one_begun_with_it_asks_for_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    results: list[Any] = []
+    for absent in ((True, True), (True, False)):
+        ledger = Dying(4)
+        for gone in absent:
+            monkeypatch.setitem(sys.modules, "optuna", None) if gone else monkeypatch.undo()
+            try:
+                searched(("auto", None), ledger=ledger)
+            except Interrupted:
+                ledger.left = -1  # it lives from now on
+        results.append(kept(ledger))
+        monkeypatch.undo()
+    assert results[0] == results[1]
+    begun = Dying(4)
+    with pytest.raises(Interrupted):
+        searched(("auto", None), ledger=begun)
+    begun.left = -1
+    monkeypatch.setitem(sys.modules, "optuna", None)
+    with pytest.raises(ConfigurationError, match=r"begun with the proposer 'tpe'.*pip install 'dspex\[optimize\]'"):
+        searched(("auto", None), ledger=begun)

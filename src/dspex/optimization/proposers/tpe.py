@@ -17,7 +17,7 @@ from dspex.optimization.stages import transplanted
 MOST = 80
 """Candidates that the estimator sees: the best and the newest. More of them cost time and hardly change a draw."""
 TRIES = 3
-"""Draws for each proposal that is wanted: some repeat a candidate or break a constraint."""
+"""Draws for a proposal, at most: some repeat a candidate or break a constraint."""
 
 
 @dataclass(frozen=True)
@@ -47,17 +47,23 @@ class ParzenMoves:
             for item in seen
             if (lower := search.outcomes.lower(item.id)) is not None
         ]
-        with search.fitting:
-            drawn = _drawn(encoding, observed, TRIES * turn.count, turn.rng)
         found: dict[str, Proposal] = {}
-        for values in drawn:
-            parent = turn.parent()
-            moved = _furnished(turn, values, parent)
-            proposal = Proposal(moved, self.name, (parent.id,), _said(parent.values, moved))
-            candidate = search.candidate(proposal)
-            if candidate is not None:
-                found.setdefault(candidate.id, proposal)
-        return list(found.values())[: turn.count]
+        for _ in range(TRIES):
+            if left := turn.count - len(found):
+                with search.fitting:
+                    drawn = _drawn(encoding, observed, left, turn.rng)
+                for values in drawn[:left]:
+                    self._take(turn, values, found)
+        return list(found.values())
+
+    def _take(self, turn: Turn, values: Configuration, found: dict[str, Proposal]) -> None:
+        """One more proposal, unless there is such a candidate, or a constraint is broken."""
+        parent = turn.parent()
+        moved = _furnished(turn, values, parent)
+        proposal = Proposal(moved, self.name, (parent.id,), _said(parent.values, moved))
+        candidate = turn.search.candidate(proposal)
+        if candidate is not None:
+            found.setdefault(candidate.id, proposal)
 
 
 def _drawn(encoding: Encoding, observed: Sequence[Observed], count: int, rng: Random) -> list[dict[str, JSON]]:

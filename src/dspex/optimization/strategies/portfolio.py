@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from random import Random
 from typing import Any, Protocol
 
-from dspex.errors import BudgetExceededError
+from dspex.errors import BudgetExceededError, ConfigurationError
 from dspex.kernel.ports import JSON
 from dspex.optimization.parzen import installed
 from dspex.optimization.ports import (
@@ -34,6 +34,8 @@ PARENTS = 5
 """Candidates that proposers start from, the seed program among them while it is that good."""
 PATIENCE = 4
 """Rounds without a new incumbent after which proposers take turns whatever they have brought so far."""
+_WEIGHER = "tpe"
+"""The proposer that weighs several objectives."""
 IDLE = 3
 """Rounds in a row that bring nothing new and leave nothing to continue: the search is over."""
 
@@ -90,12 +92,15 @@ class Portfolio:
     """New candidates in a round; None: from the budget, 2 to 12."""
     schedule: ScheduleOf = Race
     chooser: Chooser | None = None
+    left_out: tuple[str, ...] = ()
+    """Proposers that it would have, were the extra `optimize` installed; a search begun without them goes on so."""
 
     def check(self, problem: Problem) -> None:
         require_kinds(problem.program, self.name, {kind for item in self.proposers for kind in item.needs})
 
     async def next_round(self, search: SearchView) -> Round | str:
         memo: dict[str, Any] = dict(search.memo or self._opening(search))
+        self._require_all(memo)
         schedule = self._schedule(memo)
         before = memo["schedule"]
         after = memo["schedule"] = schedule.fold(search, before)
@@ -148,15 +153,18 @@ class Portfolio:
         return schedule.finalists(search, schedule.fold(search, search.memo["schedule"]))
 
     async def remarks(self, search: SearchView) -> Sequence[str]:
-        """What those proposers go by that read the metric's words, where it has none."""
-        readers = [item for item in self._able(search.problem) if isinstance(item, FeedbackReader)]
+        """What is left out; what those proposers go by that read the metric's words, where it has none."""
+        memo: Mapping[str, Any] = search.memo or {}
+        missing: Sequence[str] = memo.get("left_out", self.left_out)
+        said = [f"proposer {name!r} was left out, since it needs the extra `optimize`" for name in missing]
+        readers = [item for item in self._able(search) if isinstance(item, FeedbackReader)]
         if not readers or not search.ledger.rounds:
-            return ()
+            return said
         rows = [await search.ledger.read(pair) for pair in search.ledger.rounds[0].pairs]
         wrong = [row for row in rows if row is not None and row.score is not None and row.score < 1 and not row.error]
         if not wrong or any(row.feedback for row in wrong):
-            return ()
-        return [
+            return said
+        return said + [
             f"the metric gives no feedback in words, so {item.name} goes by {item.without_feedback}; "
             "a metric may return Score(value, feedback)"
             for item in readers
@@ -165,20 +173,35 @@ class Portfolio:
     def _schedule(self, memo: Mapping[str, Any]) -> Schedule:
         return self.schedule(memo["width"], memo["top"])
 
-    def _able(self, problem: Problem) -> list[Proposer]:
-        """Those that find something to vary; for several objectives also moves that weigh them, given Optuna."""
-        kinds = {kind_of(item) for item in problem.space}
-        able = [item for item in self.proposers if kinds & item.needs]
-        several = len(problem.objectives.of) > 1 and able and not any(isinstance(item, ParzenMoves) for item in able)
-        return [*able, ParzenMoves()] if several and installed() else able
+    def _able(self, search: SearchView, memo: Mapping[str, Any] | None = None) -> list[Proposer]:
+        """Those that find something to vary, less those that the search was begun without; for several objectives also
+        moves that weigh them."""
+        kinds = {kind_of(item) for item in search.problem.space}
+        known: Mapping[str, Any] = memo or search.memo or {}
+        without: Sequence[str] = known.get("left_out", ())
+        able = [item for item in self.proposers if kinds & item.needs and item.name not in without]
+        return [*able, ParzenMoves()] if able and self._weighing(search.problem) and _WEIGHER not in without else able
+
+    def _weighing(self, problem: Problem) -> bool:
+        """Whether there are several objectives, and no proposer that weighs them."""
+        return len(problem.objectives.of) > 1 and all(item.name != _WEIGHER for item in self.proposers)
+
+    def _require_all(self, memo: Mapping[str, Any]) -> None:
+        if missing := [name for name in self.left_out if name not in memo.get("left_out", self.left_out)]:
+            raise ConfigurationError(
+                f"this search was begun with the proposer {missing[0]!r}, which needs Optuna; install it to carry the "
+                "search on: pip install 'dspex[optimize]'"
+            )
 
     def _opening(self, search: SearchView) -> dict[str, Any]:
         """Fixed for the run by what the budget pays for: new candidates a round, examples at the top."""
         size = len(search.problem.val)
         wide = min(12, max(2, int(min(search.affordable, 1e6) // 200)))
         top = int(min(size, max(LADDER[0], search.affordable // 8)))
+        lacking = {*self.left_out, *([_WEIGHER] if self._weighing(search.problem) and not installed() else [])}
         return {
             "width": self.width or wide, "top": top, "schedule": None, "arms": {}, "stale": 0, "idle": 0,
+            "left_out": sorted(lacking),
         }  # fmt: skip
 
     async def _chosen(self, search: SearchView, schedule: Schedule, memo: dict[str, Any], room: int) -> Chosen:
@@ -186,7 +209,7 @@ class Portfolio:
             return Chosen(None)
         leader = schedule.leader(search, memo["schedule"])
         parents = [search.ledger.candidates[item] for item in schedule.ranking(search)[:PARENTS]]
-        able = self._able(search.problem)
+        able = self._able(search, memo)
         chosen = await self.chooser.choose(
             Choice(search, schedule, leader, memo.get("chooser"), able, parents, room, memo["stale"])
         )
@@ -196,7 +219,7 @@ class Portfolio:
     async def _fresh(
         self, search: SearchView, schedule: Schedule, memo: Mapping[str, Any], room: int
     ) -> list[Candidate]:
-        able = self._able(search.problem)
+        able = self._able(search, memo)
         parents = [search.ledger.candidates[item] for item in schedule.ranking(search)[:PARENTS]]
         found: dict[str, Candidate] = {}
         for attempt in range(2):

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from dspex.errors import ConfigurationError, UnknownNameError
+from dspex.optimization.parzen import installed as optuna_installed
 from dspex.optimization.ports import Proposer, SearchOptions, Strategy
 from dspex.optimization.proposers.ascent import Ascent
 from dspex.optimization.proposers.crossover import Crossover, Trimming
@@ -13,11 +14,13 @@ from dspex.optimization.proposers.demonstrations import BootstrapDemonstrations
 from dspex.optimization.proposers.fixes import CheapFixes
 from dspex.optimization.proposers.grounded import Grounded
 from dspex.optimization.proposers.hypotheses import Hypotheses
+from dspex.optimization.proposers.models import ModelChoice
 from dspex.optimization.proposers.pareto import Merging, ParetoReflection
 from dspex.optimization.proposers.playbook import Playbook
 from dspex.optimization.proposers.reflection import Reflection
 from dspex.optimization.proposers.rollouts import ContrastAdvice, RolloutDemonstrations
 from dspex.optimization.proposers.sampling import Coordinates, LocalSteps, RandomDraws
+from dspex.optimization.proposers.screening import Screening
 from dspex.optimization.proposers.tpe import ParzenMoves
 from dspex.optimization.schedules.table import schedule_named
 from dspex.optimization.strategies.acquisition import Acquisition
@@ -41,6 +44,9 @@ class Recipe:
 
     proposers: Callable[[], tuple[Proposer, ...]]
     """Of its portfolio under a schedule."""
+    fitted: Mapping[str, Callable[[], Proposer]] = field(default_factory=dict[str, Callable[[], Proposer]])
+    """Further ones by name that need the extra `optimize`: where it is absent they are left out, and the report says
+    so."""
     schedule: str = "race"
     """Where none is asked for."""
     chooser: Callable[[], Chooser] | None = None
@@ -66,7 +72,9 @@ STRATEGIES: Mapping[str, Recipe] = {
             Trimming(),
             RandomDraws(),
             LocalSteps(),
+            Screening(),
         ),
+        fitted={"tpe": ParzenMoves},
         headroom=True,
     ),
     "beacon": Recipe(
@@ -88,11 +96,12 @@ STRATEGIES: Mapping[str, Recipe] = {
     "copro": Recipe(lambda: (Ascent(),), classic=lambda _: Copro()),
     "gepa": Recipe(lambda: (ParetoReflection(), Merging()), classic=lambda _: Gepa()),
     "mipro": Recipe(lambda: (BootstrapDemonstrations(), Grounded(), ParzenMoves()), classic=lambda _: Mipro()),
+    "models": Recipe(lambda: (ModelChoice(),)),
     "playbook": Recipe(lambda: (Playbook(), Trimming())),
     "random": Recipe(lambda: (RandomDraws(),), classic=_random),
     "reflection": Recipe(lambda: (Reflection(),)),
     "simba": Recipe(lambda: (RolloutDemonstrations(), ContrastAdvice()), classic=lambda _: Simba()),
-    "tpe": Recipe(lambda: (ParzenMoves(),)),
+    "tpe": Recipe(lambda: (ParzenMoves(), Screening())),
     "vista": Recipe(lambda: (Hypotheses(), Trimming())),
 }
 
@@ -126,7 +135,10 @@ def strategy_named(name: str, options: SearchOptions, schedule: str | None = Non
     else:
         asks = schedule_named(schedule or recipe.schedule)
         chooser = recipe.chooser() if recipe.chooser else None
-        strategy = Portfolio(name, recipe.proposers(), options.width, asks, chooser)
+        there = optuna_installed()
+        more = [make() for make in recipe.fitted.values() if there]
+        left_out = () if there else tuple(recipe.fitted)
+        strategy = Portfolio(name, (*recipe.proposers(), *more), options.width, asks, chooser, left_out)
     wanted = recipe.headroom and schedule != CLASSIC if options.headroom is None else options.headroom
     return Headroom(strategy) if wanted else strategy
 
