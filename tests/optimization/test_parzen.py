@@ -40,8 +40,8 @@ def test_the_same_observations_and_seed_give_the_same_draws() -> None:
     assert len({str(item) for item in found}) == 3
 
 
-@pytest.mark.parametrize("joint", [True, False])
-def test_draws_go_where_it_was_good_and_keep_the_conditions(joint: bool) -> None:
+@pytest.mark.parametrize("joint", [True, False, None])
+def test_draws_go_where_it_was_good_and_keep_the_conditions(joint: bool | None) -> None:
     seen = observed(60)
     found = draws(PARAMETERS, seen, defined, Sampling(20, 3, joint))
     assert all(("inner" in item) == (item["kind"] == "a") for item in found)

@@ -71,6 +71,42 @@ def test_demonstrations_of_a_step_that_data_does_not_spell_out_are_its_own_verif
     assert all(item["label"] == gold(item["text"]) for item in shown)
 
 
+class Sort(Signature):
+    """Say what kind of text it is."""
+
+    text: str = Input()
+    kind: str = Output()
+
+
+class Tell(Signature):
+    """Name the colour."""
+
+    text: str = Input()
+    kind: str = Input()
+    label: Literal["red", "green", "blue"] = Output()
+
+
+def test_each_stage_gets_demonstrations_out_of_runs_that_came_out_right_as_a_whole() -> None:
+    def staged(request: Request) -> str:
+        text = text_in(request)
+        number = int(text.split()[1])
+        if "[[label]]" in request.messages[0]["content"]:
+            return answered(text, number % 3 > 0)
+        return f"[[kind]]\nkind {number % 3}\n\n[[end]]"
+
+    steps = (predict(Sort, name="sort", demos=Demos(3)), predict(Tell, name="tell", demos=Demos(3)))
+    model, seen = counted(staged)
+    found = proposed(BootstrapDemonstrations(), Program(name="two", pipeline=steps), 6, model=model)
+    assert len(seen) == 2 * 24, "each training example once, for all stages and all sets"
+    for item in found:
+        sort, tell = item.values["sort.demos"], item.values["tell.demos"]
+        assert sort
+        assert tell
+        assert {shown["kind"] for shown in (*sort, *tell)} <= {"kind 1", "kind 2"}
+        assert all(set(shown) == {"text", "kind"} for shown in sort)
+        assert all(shown["label"] == gold(shown["text"]) for shown in tell)
+
+
 def test_rows_whose_labels_do_not_fit_are_no_demonstrations() -> None:
     step = predict(Shade, name="label", demos=Demos(3))
     odd = [Example.of({"text": f"odd {number}", "label": "purple"}) for number in range(5)]

@@ -41,9 +41,9 @@ class Sampling:
 
     count: int
     seed: int
-    joint: bool = True
+    joint: bool | None = True
     """Parameters together, as they were seen together; otherwise each for itself, which crosses what was good in
-    different observations."""
+    different observations. None: in turn, the latter first."""
     startup: int = 10
     """With fewer observations than this the draws are random."""
 
@@ -75,22 +75,22 @@ def draws(
 
     known = {name: _distribution(parameter) for name, parameter in parameters.items()}
     with quiet():
-        sampler = optuna.samplers.TPESampler(
-            seed=how.seed % 2**32,
-            multivariate=how.joint,
-            group=how.joint,
-            constant_liar=True,
-            n_startup_trials=how.startup,
-        )
+        samplers = [
+            optuna.samplers.TPESampler(
+                seed=how.seed % 2**32, multivariate=joint, group=joint, constant_liar=True, n_startup_trials=how.startup
+            )
+            for joint in ((False, True) if how.joint is None else (how.joint,))
+        ]
         more = len(observed[0].lower) if observed else 0
         directions = [optuna.study.StudyDirection.MAXIMIZE] + [optuna.study.StudyDirection.MINIMIZE] * more
-        study = optuna.create_study(directions=directions, sampler=sampler)
+        study = optuna.create_study(directions=directions, sampler=samplers[0])
         for item in observed:
             active = {name: known[name] for name in item.values}
             reached = [item.score, *item.lower]
             study.add_trial(optuna.trial.create_trial(params=dict(item.values), distributions=active, values=reached))
         found: list[T] = []
-        for _ in range(how.count):
+        for index in range(how.count):
+            study.sampler = samplers[index % len(samplers)]
             trial = study.ask()
             found.append(define(partial(_suggested, trial)))
         return found

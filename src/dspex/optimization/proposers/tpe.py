@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from random import Random
 
 from dspex.kernel.ports import JSON
 from dspex.kernel.space import Configuration
-from dspex.optimization.parameters import Encoding, encoding_of
+from dspex.optimization.parameters import encoding_of
 from dspex.optimization.parzen import Observed, Sampling, draws, require_optuna
 from dspex.optimization.ports import Candidate, Proposal, SearchView, Turn, VariableKind
 from dspex.optimization.schedules.comparing import believed
@@ -50,9 +49,10 @@ class ParzenMoves:
         found: dict[str, Proposal] = {}
         for _ in range(TRIES):
             if left := turn.count - len(found):
+                how = Sampling(left, turn.rng.getrandbits(32), joint=None)
                 with search.fitting:
-                    drawn = _drawn(encoding, observed, left, turn.rng)
-                for values in drawn[:left]:
+                    drawn = draws(encoding.parameters(), observed, encoding.configured, how)
+                for values in drawn:
                     self._take(turn, values, found)
         return list(found.values())
 
@@ -64,15 +64,6 @@ class ParzenMoves:
         candidate = turn.search.candidate(proposal)
         if candidate is not None:
             found.setdefault(candidate.id, proposal)
-
-
-def _drawn(encoding: Encoding, observed: Sequence[Observed], count: int, rng: Random) -> list[dict[str, JSON]]:
-    """In turn with the parameters each for itself and together."""
-    found: list[list[dict[str, JSON]]] = []
-    for joint in (False, True):
-        how = Sampling((count + 1) // 2, rng.getrandbits(32), joint)
-        found.append(draws(encoding.parameters(), observed, encoding.configured, how))
-    return [item for pair in zip(*found, strict=True) for item in pair]
 
 
 def _seen(search: SearchView, gains: Mapping[str, float]) -> Sequence[Candidate]:
