@@ -48,7 +48,7 @@ if __name__ == "__main__":
     rows = [{"text": f"row {number}", "label": "red" if number % 2 else "blue"} for number in range(50)]
     train, val, _ = Dataset.of(rows).split(0.2, 0.7, 0.1)
     runtime = dspex.runtime(model="embedded/lexical")
-    how = {"budget": Budget(calls=50), "isolation": Isolation(timeout=30), "options": SearchOptions(concurrency=2)}
+    how = {"budget": Budget(calls=80), "isolation": Isolation(timeout=30), "options": SearchOptions(concurrency=2)}
     with dspex.start(program, train, val, metric, runtime, **how) as run:
         status = run.wait()
         print(status.state, status.reason, status.evaluations > 16)

@@ -56,8 +56,9 @@ def test_the_server_refuses_what_is_beyond_the_budget_and_counts_it(server: str)
 
 def test_the_same_search_twice_is_the_same(server: str) -> None:
     first, second = (ours.run(server, "rules", 2, "auto", 300) for _ in range(2))
-    assert first.trajectory == second.trajectory
-    assert first.calls == second.calls
+    # What was spent so far may differ: free slots work ahead, within a part of the budget.
+    assert [score for _, score in first.trajectory] == [score for _, score in second.trajectory]
+    assert (first.final_score, first.proposals) == (second.final_score, second.proposals)
 
 
 @pytest.mark.parametrize("family", ["parameters", "mixed"])
