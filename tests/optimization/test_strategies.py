@@ -192,3 +192,10 @@ def test_a_search_begun_without_optuna_goes_on_without_it_and_one_begun_with_it_
     monkeypatch.setitem(sys.modules, "optuna", None)
     with pytest.raises(ConfigurationError, match=r"begun with the proposer 'tpe'.*pip install 'dspex\[optimize\]'"):
         searched(("auto", None), ledger=begun)
+
+
+def test_auto_moves_typed_variables_by_the_estimator_and_leaves_texts_alone_to_others() -> None:
+    for given, wanted in ((GIVEN, True), (program(instructions=Text(), demos=Demos(2)), False)):
+        ledger = MemoryLedger()
+        searched(("auto", None), given=given, ledger=ledger)
+        assert any(item.operator == "tpe" for item in ledger.candidates.values()) is wanted

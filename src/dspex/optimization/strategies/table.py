@@ -19,7 +19,7 @@ from dspex.optimization.proposers.pareto import Merging, ParetoReflection
 from dspex.optimization.proposers.playbook import Playbook
 from dspex.optimization.proposers.reflection import Reflection
 from dspex.optimization.proposers.rollouts import ContrastAdvice, RolloutDemonstrations
-from dspex.optimization.proposers.sampling import Coordinates, LocalSteps, RandomDraws
+from dspex.optimization.proposers.sampling import TYPED, Coordinates, LocalSteps, RandomDraws
 from dspex.optimization.proposers.screening import Screening
 from dspex.optimization.proposers.tpe import ParzenMoves
 from dspex.optimization.schedules.table import schedule_named
@@ -74,7 +74,7 @@ STRATEGIES: Mapping[str, Recipe] = {
             LocalSteps(),
             Screening(),
         ),
-        fitted={"tpe": ParzenMoves},
+        fitted={"tpe": lambda: ParzenMoves(needs=TYPED)},  # texts alone are combined by the crossover
         headroom=True,
     ),
     "beacon": Recipe(
