@@ -207,5 +207,6 @@ def test_under_the_race_the_steps_take_turns() -> None:
     made = [item for item in ledger.candidates.values() if item.operator == "ascent"]
     rewritten = {item.hypothesis.split()[2] for item in made}
     assert rewritten == {"sort", "name"}
-    for number in {item.round for item in made}:
-        assert len({item.hypothesis for item in made if item.round == number}) == 1
+    # A round whose first turn brings too little has a second one, which is the next step's.
+    rounds = {name: {item.round for item in made if item.hypothesis.split()[2] == name} for name in rewritten}
+    assert abs(len(rounds["sort"]) - len(rounds["name"])) <= 1
