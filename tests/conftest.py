@@ -13,8 +13,8 @@ from tests.servers import postgres
 @pytest.fixture(scope="session")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The URL of a PostgreSQL server of this test session's own."""
-    with postgres.serving(tmp_path_factory.mktemp("postgres"), tmp_path_factory.mktemp("runtime")) as url:
-        yield url
+    with postgres.serving(tmp_path_factory.mktemp("postgres"), tmp_path_factory.mktemp("runtime")) as found:
+        yield found.url
 
 
 # Started in the background of a script, this process ignores Ctrl-C, and so would every command that the tests start.

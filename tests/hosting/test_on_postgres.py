@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import signal
+from collections import Counter
+from collections.abc import Iterator
+from functools import partial
 from typing import Any
 
 import pytest
 from sqlalchemy import Connection, select
 
 from dspex.hosting.carrier import TAKEN
+from dspex.hosting.handle import Run
+from dspex.hosting.supervisor import Supervisor
 from dspex.storage.tables import metadata
 from tests.hosting.conftest import made
-from tests.hosting.durability import Bench, Uninterrupted, ended_by_kill, until
-from tests.servers.postgres import new_database
+from tests.hosting.durability import Bench, Prepared, Uninterrupted, check_integrity, ended_by_kill, gone, until
+from tests.hosting.test_supervisor import EAGER, Carriers
+from tests.servers.postgres import Server, new_database, serving
 
 SHORT = {
     "dspex.hosting.seating.LEASE_SECONDS": 1.5,
@@ -21,6 +28,13 @@ SHORT = {
     "dspex.hosting.control.BEAT_SECONDS": 0.25,
     "dspex.storage.postgres.IDLE_SECONDS": 1.0,
 }
+
+
+@pytest.fixture(scope="module")
+def own_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """A server that may be stopped: no other test uses it."""
+    with serving(tmp_path_factory.mktemp("own-postgres"), tmp_path_factory.mktemp("own-runtime")) as found:
+        yield found
 
 
 def rows(connection: Connection) -> dict[str, list[Any]]:
@@ -84,3 +98,62 @@ def test_another_process_is_refused_while_the_lease_holds(bench: Bench, server: 
     bench.rests(pid, given.tag)
     assert not given.status().alive  # the lease is let go of, so that nobody has to wait for it
     assert {item.sender for item in bench.oracle.asked(given.tag)} == {"first"}
+
+
+def test_a_server_that_is_stopped_hard_and_started_again_costs_nothing(
+    bench: Bench, own_server: Server, uninterrupted: Uninterrupted
+) -> None:
+    """What was committed is there, what was being committed is asked of the server, and nobody has to do anything."""
+    given = made(bench, new_database(own_server.url))
+    bench.oracle.behave(given.tag, delay=0.03)
+    pid = bench.carry(given, "first")
+    until(partial(sent, bench, given, 45))
+    own_server.stop_hard()
+    own_server.start()
+    bench.rests(pid, given.tag)
+    assert given.facts() == uninterrupted.facts
+    assert given.status().repeated_calls == 0
+    assert Counter(item.body for item in bench.oracle.asked(given.tag)) == uninterrupted.bodies
+    given.look(check_integrity)
+
+
+def sent(bench: Bench, given: Prepared, count: int) -> bool:
+    """Whether the model server has seen so many requests."""
+    return bench.oracle.behave(given.tag) >= count
+
+
+def test_a_server_that_stays_away_for_long_ends_the_process_and_its_supervisor_starts_another(
+    bench: Bench, own_server: Server, uninterrupted: Uninterrupted
+) -> None:
+    given = made(bench, new_database(own_server.url))
+    bench.oracle.behave(given.tag, delay=0.03)
+    carriers = Carriers(bench, given, constants={**SHORT, "dspex.storage.postgres.PATIENCE_SECONDS": 0.2})
+
+    async def test(run: Run) -> int:
+        watching = asyncio.ensure_future(Supervisor(run.database, given.run, carriers, EAGER).watch())
+        while not sent(bench, given, 40):
+            await asyncio.sleep(0.01)
+        await asyncio.to_thread(own_server.stop_hard)
+        while not await asyncio.to_thread(gone, carriers.started[0]):
+            await asyncio.sleep(0.01)
+        await asyncio.to_thread(own_server.start)
+        return await watching
+
+    assert given.within(test) == 0, bench.said(given.tag)
+    assert len(carriers.started) > 1
+    assert given.facts() == uninterrupted.facts
+    repeated = given.status().repeated_calls
+    assert len(bench.oracle.asked(given.tag)) <= uninterrupted.bodies.total() + repeated
+    assert repeated <= 8
+
+
+def test_a_command_reaches_a_process_that_hardly_ever_looks(bench: Bench, server: str) -> None:
+    """It is told; looking is for what it is not told."""
+    given = made(bench, new_database(server))
+    bench.oracle.behave(given.tag, delay=0.05)
+    never = {"dspex.hosting.control.SERVER_POLL_SECONDS": 1000.0, "dspex.hosting.control.BEAT_SECONDS": 1000.0}
+    pid = bench.carry(given, "first", constants=never)
+    until(partial(sent, bench, given, 10))
+    given.within(Run.pause)
+    bench.rests(pid, given.tag)
+    assert given.status().state == "paused"

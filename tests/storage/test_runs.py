@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -11,6 +12,7 @@ from sqlalchemy import Connection, select
 from dspex.errors import ConfigurationError, UnknownNameError
 from dspex.storage import runs
 from dspex.storage.database import Database, FencedError
+from dspex.storage.opening import open_database
 from dspex.storage.statements import Prepared
 from dspex.storage.tables import calls
 from dspex.storage.tables import runs as table
@@ -96,5 +98,22 @@ def test_runs_are_found_by_a_unique_beginning(within: Within) -> None:
                 runs.find(connection, "route-ab")
 
         await database.write(work)
+
+    within(test)
+
+
+def test_whoever_waits_for_news_is_told_on_a_server_and_looks_by_himself_elsewhere(within: Within, url: str) -> None:
+    async def test(database: Database) -> None:
+        await database.write(lambda c: runs.create(c, {"id": "route-1", **ROW}))
+        server = database.location.path is None
+        other = await open_database(url)
+        waiting = [asyncio.ensure_future(other.hint(id, 1000.0 if server else 0.0)) for id in ("route-1", "route-2")]
+        while server and not waiting[0].done():
+            await database.write(lambda c: runs.note(c, "route-1", "news", {}))
+        await waiting[0]
+        assert not (server and waiting[1].done())
+        await other.hint("route-2", 0.0)
+        waiting[1].cancel()
+        await other.aclose()
 
     within(test)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import sys
 import time
 from collections import deque
@@ -96,7 +95,7 @@ class Watch:
             alone = alone + EVERY if status.orphaned else 0.0
             if (status.state in RESTING and not status.waiting) or alone > _PATIENCE:
                 return status
-            await asyncio.sleep(EVERY)
+            await self._run.database.hint(self._run.id, EVERY)
 
     def _show(self, status: RunStatus, failures: Sequence[RunFailure]) -> None:
         if self._live:

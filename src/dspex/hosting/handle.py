@@ -189,7 +189,7 @@ class Run:
                 yield event
             if resting:
                 return
-            await asyncio.sleep(every)
+            await self.database.hint(self.id, every)
 
     async def resume(self) -> None:
         """Carry it on in a supervised process of its own; nothing where one carries it already.
@@ -310,7 +310,7 @@ class Run:
         async with asyncio.timeout(timeout):
             while not _resting(found := await self.status()) and left > 0:
                 left = left - 1 if found.orphaned else _PATIENCE
-                await asyncio.sleep(_EVERY)
+                await self.database.hint(self.id, _EVERY)
         return found
 
     async def _ask(self, kind: CommandKind, moving: RunState, rest: RunState) -> None:

@@ -23,11 +23,12 @@ from dspex.hosting.liveness import RunLock, folder_of, lock_of
 from dspex.hosting.waiting import waits
 from dspex.optimization.ports import QUARANTINED
 from dspex.storage import runs
-from dspex.storage.database import Database
+from dspex.storage.database import Database, StorageError
 from dspex.storage.ledgers import deaths_of
 from dspex.storage.opening import open_database
 from dspex.storage.runs import RESTING, RunRow
 
+SERVER_SECONDS = 3600.0
 _PATIENCE = 10.0
 """Seconds for which a second supervisor waits for the first to end."""
 
@@ -60,7 +61,20 @@ class Supervisor:
     policy: RestartPolicy = field(default_factory=RestartPolicy)
 
     async def watch(self) -> int:
-        """Until the run rests or is given up; returns an exit status."""
+        """Until the run rests or is given up; returns an exit status.
+
+        A server that is gone is waited for: whoever carries the run gives up after a minute, this does after an hour.
+        """
+        began = time.monotonic()
+        while True:
+            try:
+                return await self._watch()
+            except StorageError as error:
+                if self.database.location.path is not None or time.monotonic() - began > SERVER_SECONDS:
+                    raise
+                print(error, file=sys.stderr)
+
+    async def _watch(self) -> int:
         deaths: list[float] = []
         counted, known = False, 0
         while True:

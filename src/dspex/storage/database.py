@@ -49,6 +49,9 @@ class Location:
     """The file of an embedded database."""
 
 
+CHANNEL = "dspex"
+"""On a server: where the id of a run is told when a command or an event of it was committed."""
+
 Guard = Callable[["Connection"], None]
 """Raises where the write must not happen, such as FencedError; runs once a transaction for all that share it."""
 
@@ -86,6 +89,10 @@ class Database(Protocol):
 
     async def read(self, work: Work[T]) -> T: ...
 
+    async def hint(self, run: str, seconds: float) -> None:
+        """Wait until there may be something new of a run, at most so long. A hint alone: the rows are the truth."""
+        ...
+
     async def aclose(self) -> None: ...
 
 
@@ -100,11 +107,14 @@ def explain(error: Exception, location: Location) -> StorageError:
 _ADVICE: tuple[tuple[str, str], ...] = (
     ("disk is full", "free some space and carry on: nothing was half written"),
     ("disk i/o error", "check the disk; what was committed before is safe"),
-    ("readonly", "the file or its folder cannot be written; check its permissions or choose another place with --db"),
-    ("unable to open", "the folder must exist and be writable; choose another place with --db"),
+    (
+        "readonly",
+        "the file or its folder cannot be written; check its permissions or choose another place with --store",
+    ),
+    ("unable to open", "the folder must exist and be writable; choose another place with --store"),
     ("locked", "another process holds the database for very long; see `dspex db check`"),
     ("malformed", "the file is damaged; restore a backup (`dspex db backup` makes them)"),
-    ("not a database", "this file is something else; choose another place with --db"),
+    ("not a database", "this file is something else; choose another place with --store"),
     ("no such table", "the file was deleted or replaced while it was in use; restore it or start anew"),
     ("password", "check the user and the password in the URL"),
     ("connect", "is the server running, and is the URL right?"),

@@ -3,27 +3,35 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from sqlalchemy import make_url
+from sqlalchemy import make_url, text
 from sqlalchemy.exc import DBAPIError
-from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 from dspex.errors import ConfigurationError
-from dspex.storage.database import Guard, Item, Location, StorageError, Work, explain, known, perform, settle
+from dspex.storage.database import CHANNEL, Guard, Item, Location, StorageError, Work, explain, known, perform, settle
 
 if TYPE_CHECKING:
     from dspex.storage.statements import Prepared
 
 T = TypeVar("T")
 _GROUP = 1024
-_ATTEMPTS = 6
 IDLE_SECONDS = 10.0
 """A process that is stopped within a transaction loses it after this time, and with it the rows that it holds."""
-_AGAIN = ("25P03", "40001", "40P01", "57P01", "57P03", "08006", "08001", "08003")
-"""Serialization failures, deadlocks and lost connections: the transaction did not happen and may be tried again."""
+PATIENCE_SECONDS = 60.0
+"""A server that goes away is waited for so long."""
+CONFLICT_SECONDS = 2.0
+"""One that was not there from the beginning, or a transaction that others are in the way of, so long."""
+_FIRST_PAUSE, _LONGEST_PAUSE = 0.05, 1.0
+_CONFLICTS = ("40001", "40P01")
+"""Serialization failures and deadlocks: the transaction did not happen."""
+_LOST = ("25P03", "57P01", "57P02", "57P03", "08000", "08001", "08003", "08006")
+"""The connection was closed by the server, which ends, starts, or had waited too long."""
 
 
 class PostgresDatabase:
@@ -48,7 +56,11 @@ class PostgresDatabase:
             ) from error
         self._waiting: list[Item] = []
         self._writer: asyncio.Task[None] | None = None
-        self._closed = False
+        self._closed, self._met = False, False
+        self._ear: AsyncConnection | None = None
+        self._deaf: Callable[[], bool] = lambda: True
+        self._heard: dict[str, asyncio.Event] = {}
+        self._pricking = asyncio.Lock()
 
     async def write(self, work: Work[T], guard: Guard | None = None) -> T:
         future: asyncio.Future[T] = asyncio.get_running_loop().create_future()
@@ -71,6 +83,9 @@ class PostgresDatabase:
         self._closed = True
         while self._writer is not None and not self._writer.done():
             await asyncio.wait([self._writer])
+        if self._ear is not None:
+            with suppress(DBAPIError, OSError):
+                await self._ear.close()
         await self._engine.dispose()
 
     def _enqueue(self, item: Item) -> None:
@@ -87,29 +102,107 @@ class PostgresDatabase:
 
     async def _commit(self, items: Sequence[Item]) -> list[tuple[Item, Any]]:
         """One transaction for all; when something in it fails, each has one of its own and fails alone."""
-
-        async def once() -> list[Any]:
-            async with self._engine.begin() as connection:
-                return await connection.run_sync(partial(perform, items=items))
-
         try:
-            return list(zip(items, await self._tried(once), strict=True))
+            return list(zip(items, await self._tried(_Transaction(self._engine, items)), strict=True))
+        except AwayError as error:
+            return [(item, error) for item in items]
         except Exception as error:
             if len(items) == 1:
                 return [(items[0], known(error, self.location))]
         return [outcome for item in items for outcome in await self._commit([item])]
 
     async def _tried(self, once: Callable[[], Awaitable[T]]) -> T:
-        for attempt in range(_ATTEMPTS):
-            last = attempt + 1 == _ATTEMPTS
+        """What `once` returns. A server that was there is waited for when it goes away."""
+        began, pause = time.monotonic(), _FIRST_PAUSE
+        while True:
             try:
-                return await once()
-            except DBAPIError as error:
-                again = error.connection_invalidated or getattr(error.orig, "sqlstate", None) in _AGAIN
-                if last or not again:
-                    raise explain(error, self.location) from error
-            except OSError as error:
-                if last:
-                    raise explain(error, self.location) from error
-            await asyncio.sleep(0.05 * 2**attempt)
-        raise StorageError(f"{self.location.url}: gave up after {_ATTEMPTS} attempts")
+                found = await once()
+                self._met = True
+                return found
+            except (DBAPIError, OSError, _UnknownError) as error:
+                gone = _gone(error)
+                patience = PATIENCE_SECONDS if gone and self._met else CONFLICT_SECONDS
+                if not (gone or _state(error) in _CONFLICTS) or time.monotonic() - began + pause > patience:
+                    said = explain(error, self.location)
+                    waited = f"{said} It was waited for {patience:g} s; start it, and resume what it ended"
+                    raise (AwayError(waited) if gone and self._met else said) from error
+            await asyncio.sleep(pause)
+            pause = min(_LONGEST_PAUSE, 2 * pause)
+
+    async def hint(self, run: str, seconds: float) -> None:
+        heard = self._heard.setdefault(run, asyncio.Event())
+        try:
+            async with asyncio.timeout(seconds):
+                async with self._pricking:
+                    await self._listen()
+                await heard.wait()
+        except TimeoutError:
+            return
+        heard.clear()
+
+    async def _listen(self) -> None:
+        """Have notifications come; where they cannot, nobody is told, and whoever waits looks when its time is over."""
+        if self._ear is not None and not self._ear.closed and not self._deaf():
+            return
+        with suppress(DBAPIError, OSError):
+            if self._ear is not None:
+                await self._ear.invalidate()
+                await self._ear.close()
+            self._ear = await self._engine.connect()
+            raw = await self._ear.get_raw_connection()
+            driver: Any = raw.driver_connection
+            await driver.add_listener(CHANNEL, self._told)
+            self._deaf = driver.is_closed
+
+    def _told(self, _connection: object, _process: int, _channel: str, run: str) -> None:
+        if run in self._heard:
+            self._heard[run].set()
+
+
+class AwayError(StorageError):
+    """The server was there, and is not any more. Nothing was half written."""
+
+
+class _UnknownError(Exception):
+    """Whether a transaction was committed is not known yet."""
+
+
+class _Transaction:
+    """Works in one transaction, once: where its commit was not heard of, the server is asked what became of it."""
+
+    def __init__(self, engine: AsyncEngine, items: Sequence[Item]) -> None:
+        self._engine, self._items = engine, items
+        self._number = ""
+        self._found: list[Any] = []
+
+    async def __call__(self) -> list[Any]:
+        async with self._engine.connect() as connection:
+            if self._number and await self._committed(connection):
+                return self._found
+            self._found = await connection.run_sync(partial(perform, items=self._items))
+            self._number = str((await connection.execute(_NUMBER)).scalar_one())
+            await connection.commit()
+            return self._found
+
+    async def _committed(self, connection: AsyncConnection) -> bool:
+        status = (await connection.execute(_STATUS, {"number": self._number})).scalar_one()
+        if status == "in progress":
+            raise _UnknownError(f"transaction {self._number} is being committed")
+        self._number = ""
+        return bool(status == "committed")
+
+
+_NUMBER = text("SELECT pg_current_xact_id()::text")
+_STATUS = text("SELECT pg_xact_status(CAST(CAST(:number AS text) AS xid8))")
+
+
+def _state(error: Exception) -> str:
+    return str(getattr(getattr(error, "orig", error), "sqlstate", None) or "")
+
+
+def _gone(error: Exception) -> bool:
+    """Whether the server, or the connection to it, went away or is not there yet."""
+    if isinstance(error, OSError | _UnknownError):
+        return True
+    lost = isinstance(error, DBAPIError) and (error.connection_invalidated or "connection is closed" in str(error))
+    return lost or _state(error) in _LOST

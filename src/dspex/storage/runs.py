@@ -11,7 +11,7 @@ from sqlalchemy import Connection, RowMapping, bindparam, func, select
 
 from dspex.errors import ConfigurationError, UnknownNameError
 from dspex.kernel.ports import JSON
-from dspex.storage.database import FencedError, Guard, StorageError
+from dspex.storage.database import CHANNEL, FencedError, Guard, StorageError
 from dspex.storage.statements import Prepared, packed, unpacked
 from dspex.storage.tables import calls, commands, evaluations, events, rounds, runs
 
@@ -209,6 +209,7 @@ def tell(connection: Connection, id: str, kind: CommandKind, data: Mapping[str, 
     """Leave a command for whoever runs the run; returns its number."""
     row = {"run": id, "kind": kind, "data": packed(dict(data or {})), "created": time.time()}
     key = connection.execute(commands.insert().values(row)).inserted_primary_key
+    _hint(connection, id)
     return int(key[0]) if key is not None else 0
 
 
@@ -228,6 +229,13 @@ def note(connection: Connection, id: str, kind: str, data: Mapping[str, JSON]) -
     """Append an event to the run's, from whichever process."""
     row = {"run": id, "kind": kind, "data": packed(dict(data)), "created": time.time()}
     connection.execute(events.insert().values(row))
+    _hint(connection, id)
+
+
+def _hint(connection: Connection, id: str) -> None:
+    """Wake whoever waits for news of the run, once this transaction is committed."""
+    if connection.dialect.name == "postgresql":
+        connection.execute(select(func.pg_notify(CHANNEL, id)))
 
 
 def counts(connection: Connection, id: str) -> dict[str, int]:
