@@ -6,7 +6,6 @@ import asyncio
 import os
 import signal
 from collections import Counter
-from collections.abc import Iterator
 from functools import partial
 from typing import Any
 
@@ -20,7 +19,7 @@ from dspex.storage.tables import metadata
 from tests.hosting.conftest import made
 from tests.hosting.durability import Bench, Prepared, Uninterrupted, check_integrity, ended_by_kill, gone, until
 from tests.hosting.test_supervisor import EAGER, Carriers
-from tests.servers.postgres import Server, new_database, serving
+from tests.servers.postgres import Server, new_database
 
 SHORT = {
     "dspex.hosting.seating.LEASE_SECONDS": 1.5,
@@ -28,13 +27,6 @@ SHORT = {
     "dspex.hosting.control.BEAT_SECONDS": 0.25,
     "dspex.storage.postgres.IDLE_SECONDS": 1.0,
 }
-
-
-@pytest.fixture(scope="module")
-def own_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """A server that may be stopped: no other test uses it."""
-    with serving(tmp_path_factory.mktemp("own-postgres"), tmp_path_factory.mktemp("own-runtime")) as found:
-        yield found
 
 
 def rows(connection: Connection) -> dict[str, list[Any]]:
@@ -101,15 +93,15 @@ def test_another_process_is_refused_while_the_lease_holds(bench: Bench, server: 
 
 
 def test_a_server_that_is_stopped_hard_and_started_again_costs_nothing(
-    bench: Bench, own_server: Server, uninterrupted: Uninterrupted
+    bench: Bench, server_process: Server, uninterrupted: Uninterrupted
 ) -> None:
     """What was committed is there, what was being committed is asked of the server, and nobody has to do anything."""
-    given = made(bench, new_database(own_server.url))
+    given = made(bench, new_database(server_process.url))
     bench.oracle.behave(given.tag, delay=0.03)
     pid = bench.carry(given, "first")
     until(partial(sent, bench, given, 45))
-    own_server.stop_hard()
-    own_server.start()
+    server_process.stop_hard()
+    server_process.start()
     bench.rests(pid, given.tag)
     assert given.facts() == uninterrupted.facts
     assert given.status().repeated_calls == 0
@@ -123,9 +115,9 @@ def sent(bench: Bench, given: Prepared, count: int) -> bool:
 
 
 def test_a_server_that_stays_away_for_long_ends_the_process_and_its_supervisor_starts_another(
-    bench: Bench, own_server: Server, uninterrupted: Uninterrupted
+    bench: Bench, server_process: Server, uninterrupted: Uninterrupted
 ) -> None:
-    given = made(bench, new_database(own_server.url))
+    given = made(bench, new_database(server_process.url))
     bench.oracle.behave(given.tag, delay=0.03)
     carriers = Carriers(bench, given, constants={**SHORT, "dspex.storage.postgres.PATIENCE_SECONDS": 0.2})
 
@@ -133,10 +125,10 @@ def test_a_server_that_stays_away_for_long_ends_the_process_and_its_supervisor_s
         watching = asyncio.ensure_future(Supervisor(run.database, given.run, carriers, EAGER).watch())
         while not sent(bench, given, 40):
             await asyncio.sleep(0.01)
-        await asyncio.to_thread(own_server.stop_hard)
+        await asyncio.to_thread(server_process.stop_hard)
         while not await asyncio.to_thread(gone, carriers.started[0]):
             await asyncio.sleep(0.01)
-        await asyncio.to_thread(own_server.start)
+        await asyncio.to_thread(server_process.start)
         return await watching
 
     assert given.within(test) == 0, bench.said(given.tag)
