@@ -113,6 +113,8 @@ class Peer(BasePeer):
             self.settings["lm"] = dspex.ScriptedLM(self._model(policy.Policy(accuracy)), model="stub/model")
         self.runtime = self._runtime()
         self.program = self._program(int(self.opts.get("demos", 0)))
+        # The names are lazy: what they import is no part of a call, and the other peers have theirs by now as well.
+        self.verbs = dspex.run, dspex.evaluate, dspex.optimize
 
     def call(self, text: str) -> tuple[str, int]:
         state = self._waited(text)
