@@ -26,6 +26,7 @@ class Server:
 
     url: str
     process: Any
+    data: Path
 
     def stop_hard(self) -> None:
         """End it as `pg_ctl stop -m immediate` does, in the middle of whatever it is doing; returns when it is gone."""
@@ -36,6 +37,9 @@ class Server:
 
     def start(self) -> None:
         """Start it again; it recovers what was committed. Returns when it answers."""
+        for folder in self.data.parents:  # another session of tests may have closed the folder that all of them share
+            if folder.owner() == Path.home().owner() and not folder.stat().st_mode & 0o001:
+                folder.chmod(folder.stat().st_mode | 0o011)
         self.process.ensure_postgres_running()
 
 
@@ -49,7 +53,7 @@ def serving(data: Path, runtime: Path) -> Generator[Server]:
         found = get_server(data, cleanup_mode="delete")
         # The kernel keeps what a killed server had written; the end of the machine itself is not tested here.
         asyncio.run(_done(found.get_uri(), "ALTER SYSTEM SET fsync = off", "SELECT pg_reload_conf()"))
-        yield Server(found.get_uri(), found)
+        yield Server(found.get_uri(), found, data)
         found.cleanup()
 
 
