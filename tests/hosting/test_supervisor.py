@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -13,6 +14,7 @@ from functools import partial
 from pathlib import Path
 from typing import cast
 
+from dspex.hosting.carrier import BROKEN
 from dspex.hosting.handle import Run
 from dspex.hosting.liveness import Owner
 from dspex.hosting.supervisor import RestartPolicy, Supervisor
@@ -131,6 +133,35 @@ def test_killed_supervisor_killed_carrier(
     assert copy.facts() == uninterrupted.facts
     assert gone(first.pid)
     assert gone(second.pid)
+
+
+def test_a_full_disk_is_waited_for_and_the_run_goes_on_when_there_is_space(
+    bench: Bench, copy: Prepared, uninterrupted: Uninterrupted, tmp_path: Path
+) -> None:
+    """A file that may not grow is a full disk to its writer; the supervisor's carriers inherit its limit."""
+    bench.oracle.behave(copy.tag, delay=0.02)
+    watching = supervisor(copy, "first", tmp_path)
+    size = sum(path.stat().st_size for path in Path(copy.store).parent.glob("*.db*") if path.is_file())
+    resource.prlimit(watching.pid, resource.RLIMIT_FSIZE, (size + 200_000, resource.RLIM_INFINITY))
+    log = tmp_path / "supervisor.log"
+    until(lambda: "carried on when the store can be used again" in log.read_text())
+    resource.prlimit(watching.pid, resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+    assert watching.wait(60) == 0
+    assert copy.facts() == uninterrupted.facts
+    assert len(log.read_text().splitlines()) == 2, "one line of the carrier, and one of its supervisor"
+
+
+def test_a_deleted_store_ends_the_supervisor_with_a_clear_error(bench: Bench, copy: Prepared, tmp_path: Path) -> None:
+    bench.oracle.behave(copy.tag, delay=0.05)
+    watching = supervisor(copy, "first", tmp_path)
+    asked(bench, copy, 10)
+    for path in Path(copy.store).parent.glob("*.db*"):
+        if path.is_file():
+            path.rename(path.with_name("moved-" + path.name))
+    assert watching.wait(60) == BROKEN
+    gone_away = f"{copy.store}: the database is gone; restore it, or start anew"
+    said = (tmp_path / "supervisor.log").read_text().splitlines()
+    assert said == [gone_away, f"{gone_away}; once it is mended: dspex runs resume {copy.run}"]
 
 
 def supervisor(given: Prepared, sender: str, folder: Path) -> subprocess.Popen[bytes]:

@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from contextlib import suppress
 from dataclasses import replace
 from functools import partial
+from typing import Any
 
 from sqlalchemy import Connection
 
@@ -237,9 +238,7 @@ class _Conductor:
 
     def _came_back(self) -> None:
         """The model has answered."""
-        task = asyncio.ensure_future(self._returned())
-        self._notes.add(task)
-        task.add_done_callback(self._notes.discard)
+        self._begin(self._returned())
 
     async def _returned(self) -> None:
         if self._away:
@@ -250,9 +249,7 @@ class _Conductor:
     def _saw(self, event: Event) -> None:
         """Keep what watchers want to know at once in the run's row."""
         if event.kind == "round.finished":
-            task = asyncio.ensure_future(self._note({**event.data, "round": event.where, **self._more(event)}))
-            self._notes.add(task)
-            task.add_done_callback(self._notes.discard)
+            self._begin(self._note({**event.data, "round": event.where, **self._more(event)}))
         if self._on_event is not None:
             self._on_event(event)
 
@@ -272,6 +269,18 @@ class _Conductor:
 
     async def _note(self, progress: Mapping[str, JSON]) -> None:
         await self.database.write(lambda c: runs.progressed(c, self.id, progress), self.guard)
+
+    def _begin(self, writing: Coroutine[Any, Any, None]) -> None:
+        """Write beside the search. A store that refuses refuses the search's own writes, too, and is told of there."""
+        task = asyncio.ensure_future(writing)
+        self._notes.add(task)
+
+        def done(task: asyncio.Task[None]) -> None:
+            self._notes.discard(task)
+            if not task.cancelled():
+                task.exception()
+
+        task.add_done_callback(done)
 
     async def _noted(self) -> None:
         if self._notes:

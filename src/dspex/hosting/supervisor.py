@@ -14,10 +14,11 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
+from pathlib import Path
 
 from sqlalchemy import Connection
 
-from dspex.hosting.carrier import RESTS, TAKEN
+from dspex.hosting.carrier import BROKEN, RESTS, TAKEN
 from dspex.hosting.flight import flight_of, saw_end
 from dspex.hosting.liveness import RunLock, folder_of, lock_of
 from dspex.hosting.waiting import waits
@@ -28,7 +29,8 @@ from dspex.storage.ledgers import deaths_of
 from dspex.storage.opening import open_database
 from dspex.storage.runs import RESTING, RunRow
 
-SERVER_SECONDS = 3600.0
+STORE_SECONDS = 3600.0
+_LONGEST_PAUSE = 30.0
 _PATIENCE = 10.0
 """Seconds for which a second supervisor waits for the first to end."""
 
@@ -63,16 +65,23 @@ class Supervisor:
     async def watch(self) -> int:
         """Until the run rests or is given up; returns an exit status.
 
-        A server that is gone is waited for: whoever carries the run gives up after a minute, this does after an hour.
+        A store that cannot be used, as on a full disk or a server that is gone, is waited for, and the run carried on
+        when it can. Raises StorageError where it stays so for an hour, and at once where its file was deleted.
         """
-        began = time.monotonic()
+        pause, told, waited = 1.0, "", 0.0
         while True:
             try:
                 return await self._watch()
             except StorageError as error:
-                if self.database.location.path is not None or time.monotonic() - began > SERVER_SECONDS:
+                path = self.database.location.path
+                if (path is not None and not Path(path).exists()) or waited > STORE_SECONDS:
                     raise
-                print(error, file=sys.stderr)
+                if str(error) != told:
+                    told = str(error)
+                    again = "the run is carried on when the store can be used again"
+                    print(f"{told}; {again}", file=sys.stderr, flush=True)
+            await asyncio.sleep(pause)
+            waited, pause = waited + pause, min(2 * pause, _LONGEST_PAUSE)
 
     async def _watch(self) -> int:
         deaths: list[float] = []
@@ -145,6 +154,9 @@ async def main(run: str, store: str) -> int:
             return 0
         carrier = [sys.executable, "-m", "dspex.hosting.carrier", run]
         return await Supervisor(database, run, lambda: subprocess.Popen(carrier, env=dict(os.environ))).watch()
+    except StorageError as error:
+        print(f"{error}; once it is mended: dspex runs resume {run}", file=sys.stderr)
+        return BROKEN
     finally:
         await database.aclose()
 

@@ -99,9 +99,11 @@ class Database(Protocol):
 def explain(error: Exception, location: Location) -> StorageError:
     """A driver's exception in words that say what to do."""
     text = str(getattr(error, "orig", None) or error)
+    if isinstance(error, OSError) and error.strerror and error.filename:
+        text = f"{error.strerror.lower()} ({error.filename})"
     low = text.lower()
-    advice = next((said for sign, said in _ADVICE if sign in low), "see the message above")
-    return StorageError(f"{location.url}: {text.splitlines()[0] if text else type(error).__name__}; {advice}")
+    advice = next((f"; {said}" for sign, said in _ADVICE if sign in low), "")
+    return StorageError(f"{location.url}: {text.splitlines()[0] if text else type(error).__name__}{advice}")
 
 
 _ADVICE: tuple[tuple[str, str], ...] = (
@@ -116,6 +118,11 @@ _ADVICE: tuple[tuple[str, str], ...] = (
     ("malformed", "the file is damaged; restore a backup (`dspex db backup` makes them)"),
     ("not a database", "this file is something else; choose another place with --store"),
     ("no such table", "the file was deleted or replaced while it was in use; restore it or start anew"),
+    ("permission denied", "choose another place with --store, or mend the permissions"),
+    ("file exists", "a part of this path is a file and no folder; choose another place with --store"),
+    ("not a directory", "a part of this path is a file and no folder; choose another place with --store"),
+    ("read-only file system", "choose another place with --store"),
+    ("no space left", "free some space and carry on: nothing was half written"),
     ("password", "check the user and the password in the URL"),
     ("connect", "is the server running, and is the URL right?"),
 )

@@ -59,6 +59,8 @@ async def _open_sqlite(path: Path, create: bool) -> Database:
     from dspex.storage.sqlite import SQLiteDatabase  # noqa: PLC0415 - not needed by those who use a server
 
     path = path.absolute()
+    if path.is_dir():
+        raise StorageError(f"{path}: this is a folder; name a file in it, such as {path / 'dspex.db'}")
     if not path.exists():
         if not create:
             raise StorageError(f"{path}: there is no store here; `dspex optimize` and `dspex programs create` make one")

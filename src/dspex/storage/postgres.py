@@ -124,7 +124,7 @@ class PostgresDatabase:
                 patience = PATIENCE_SECONDS if gone and self._met else CONFLICT_SECONDS
                 if not (gone or _state(error) in _CONFLICTS) or time.monotonic() - began + pause > patience:
                     said = explain(error, self.location)
-                    waited = f"{said} It was waited for {patience:g} s; start it, and resume what it ended"
+                    waited = f"{said}; it was waited for {patience:g} s: start it, and resume what it ended"
                     raise (AwayError(waited) if gone and self._met else said) from error
             await asyncio.sleep(pause)
             pause = min(_LONGEST_PAUSE, 2 * pause)
