@@ -10,7 +10,7 @@ from tests.hosting.crashing.points import POINTS
 from tests.hosting.durability import Bench, Prepared, Uninterrupted, ended_by_kill, gone
 
 # Occurrences early, in the middle and late, where a point is passed more than once.
-OCCURRENCES = {"round": 3, "fold": 2, "promotion": 1, "record": 31, "intent": 9}
+OCCURRENCES = {"round": 3, "fold": 2, "promotion": 1, "record": 31, "intent": 9, "commit": 9}
 INSTANTS = 20
 
 

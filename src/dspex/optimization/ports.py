@@ -544,7 +544,7 @@ class SearchOptions:
     """At most this share of the budget is kept for the confirmation."""
     ahead: float = 0.03
     """This share of the budget is for evaluations that free slots begin while a round ends, before the next has asked
-    for them; what it asks for is paid like all else, the others are lost. 0: slots idle."""
+    for them; what it asks for is paid like all else, the others are lost. 0, or too little for 8: slots idle."""
     attempts: int = 3
     """How often a pair is tried that infrastructure fails, a round."""
     headroom: bool | None = None

@@ -124,7 +124,7 @@ class Runner:
         self._notes = list(problem.notes)
         self._observer = Observer(ledger, Outcomes(problem.objectives, problem.seed))
         self._fitting = Stopwatch()
-        self._aside = options.ahead if isinstance(strategy, Foreseeing) and strategy.foresees else 0.0
+        self._aside = 0.0
         """The share of the budget for what is evaluated ahead of its round."""
 
     async def run(self) -> OptimizationResult:
@@ -139,9 +139,8 @@ class Runner:
 
     async def _run(self) -> OptimizationResult:
         began = time.perf_counter()
-        if self._aside:
-            self._beside = self._purse.beside(self._aside)
-            self._purse.rebook(self.ledger.asked)
+        if self.ledger.folded:
+            await self._set_aside()
         await self._observer.look()
         await self._say("run.started", self.strategy.name, val=len(self.problem.val), confirm=len(self.problem.confirm))
         stopped = self.ledger.rounds[-1].memo["stopped"] if self._confirming() else await self._search()
@@ -198,6 +197,8 @@ class Runner:
             await self._perform(self.ledger.rounds[0])
         if not self.ledger.scores(problem.seed_id) and self._lab.failure is not None:
             raise self._lab.failure
+        if self._beside is None:
+            await self._set_aside()
         reserve = await self._reserve()
         self._lab.use(self._purse.open(1 - reserve - self._aside), self._beside)
 
@@ -213,6 +214,16 @@ class Runner:
         self._purse.rebook(self.ledger.settled)
         await self._observer.look()
         await self._say("round.finished", str(round.number), **self._progress())
+
+    async def _set_aside(self) -> None:
+        """Keep a part of the budget for guesses where it is worth it: a function of round 0, like the reserve."""
+        if not isinstance(self.strategy, Foreseeing) or not self.strategy.foresees or not self.options.ahead:
+            return
+        price = await price_of(self.ledger, self.ledger.rounds[0].pairs)
+        self._beside = self._purse.beside(self.options.ahead, price)
+        if self._beside is not None:
+            self._aside = self.options.ahead
+            self._purse.rebook(self.ledger.asked)
 
     def _foreseen(self, round: Round, price: Mapping[str, float]) -> tuple[Sequence[Pair], int]:
         """What the round after this one will likely ask for, and how many evaluations may be begun."""

@@ -17,6 +17,8 @@ from dspex.optimization.ports import Ledger, Pair
 
 LIMITS = ("calls", "tokens", "usd")
 _MANY = 1_000_000.0
+WORTH = 8
+"""Evaluations that are worth a part of the budget of their own."""
 _SPARE = 1.2
 """A winner may cost more than the seed program."""
 
@@ -40,9 +42,14 @@ class Purse:
         self.account = Account(self._part(), prices=self._prices, spent=balance.spent, seconds=balance.seconds)
         return self._paid_by(self.account)
 
-    def beside(self, share: float) -> Runtime:
-        """A runtime whose calls are paid from `share` of the budget, apart from what is open; time is everybody's."""
+    def beside(self, share: float, price: Mapping[str, float]) -> Runtime | None:
+        """A runtime whose calls are paid from `share` of the budget, apart from what is open; time is everybody's.
+
+        None where that would pay for fewer than `WORTH` evaluations of this price: nothing is set apart then.
+        """
         self._beside_share = share
+        if _payable(self._part_beside().model_dump(), price) < WORTH:
+            return None
         self._beside = Account(self._part_beside(), prices=self._prices)
         return self._paid_by(self._beside)
 
@@ -122,19 +129,23 @@ class Purse:
         """How many evaluations of this price the part beside still pays for, reservations counted."""
         if self._beside is None:
             return 0
-        left = self._beside.balance().left
-        found = _MANY
-        for name in LIMITS:
-            rest, cost = left[name], price.get(name, 0.0)
-            if rest is not None and cost > 0:
-                found = min(found, rest / cost)
-        return int(found)
+        return _payable(self._beside.balance().left, price)
 
     def reserved(self, share: float) -> Usage:
         """What may count as spent so that `share` of each limit is left."""
         limits = {name: (getattr(self.account.budget, name) or 0, getattr(self.budget, name) or 0) for name in LIMITS}
         gone = {name: max(0, opened - whole * share) for name, (opened, whole) in limits.items()}
         return Usage(calls=math.ceil(gone["calls"]), input_tokens=math.ceil(gone["tokens"]), usd=gone["usd"])
+
+
+def _payable(limits: Mapping[str, float | None], price: Mapping[str, float]) -> int:
+    """How many evaluations of this price all of the limits allow."""
+    found = _MANY
+    for name in LIMITS:
+        limit, cost = limits[name], price.get(name, 0.0)
+        if limit is not None and cost > 0:
+            found = min(found, limit / cost)
+    return int(found)
 
 
 async def price_of(ledger: Ledger, pairs: Iterable[Pair]) -> dict[str, float]:
