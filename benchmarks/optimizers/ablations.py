@@ -14,7 +14,9 @@ from typing import Any
 
 from dspex.optimization.ports import Proposer, ScheduleOf, SearchOptions, SearchView
 from dspex.optimization.proposers.models import ModelChoice
-from dspex.optimization.proposers.sampling import LocalSteps
+from dspex.optimization.proposers.sampling import TYPED, LocalSteps
+from dspex.optimization.proposers.screening import Screening
+from dspex.optimization.proposers.tpe import ParzenMoves
 from dspex.optimization.schedules.comparing import Key, ranked
 from dspex.optimization.schedules.racing import Race
 from dspex.optimization.schedules.response import response
@@ -62,7 +64,7 @@ def _auto(schedule: ScheduleOf) -> Variant:
 def _without(strategy: str, *names: str) -> Variant:
     def make() -> Mapping[str, Any]:
         recipe = STRATEGIES[strategy]
-        proposers = (*recipe.proposers(), *(item() for item in recipe.fitted.values()))
+        proposers = recipe.proposers()
         portfolio = Portfolio(strategy, tuple(item for item in proposers if item.name not in names))
         return {"strategy": Headroom(portfolio) if recipe.headroom else portfolio}
 
@@ -72,7 +74,7 @@ def _without(strategy: str, *names: str) -> Variant:
 def _with(strategy: str, *added: Callable[[], Proposer]) -> Variant:
     def make() -> Mapping[str, Any]:
         recipe = STRATEGIES[strategy]
-        proposers = (*recipe.proposers(), *(item() for item in recipe.fitted.values()), *(item() for item in added))
+        proposers = (*recipe.proposers(), *(item() for item in added))
         portfolio = Portfolio(strategy, proposers)
         return {"strategy": Headroom(portfolio) if recipe.headroom else portfolio}
 
@@ -94,9 +96,8 @@ ABLATIONS: Mapping[str, Variant] = {
     "auto-unpaired": _auto(unpaired),
     "auto-no-headroom": _changed("auto", options=SearchOptions(headroom=False)),
     "auto-no-reserve": _changed("auto", options=SearchOptions(reserve=0.0)),
-    "auto-no-screening": _without("auto", "screening"),
-    "auto-no-tpe": _without("auto", "tpe"),
-    "auto-no-tpe-no-screening": _without("auto", "tpe", "screening"),
+    "auto-with-screening": _with("auto", Screening),
+    "auto-with-tpe": _with("auto", lambda: ParzenMoves(needs=TYPED)),
     "auto-with-models": _with("auto", ModelChoice),
     "tpe-no-screening": _without("tpe", "screening"),
     "tpe-with-steps": _with("tpe", LocalSteps),

@@ -160,42 +160,10 @@ def test_what_was_never_published_has_no_classic_form(name: str) -> None:
         strategy_named(name, SearchOptions(), CLASSIC)
 
 
-def test_without_optuna_auto_searches_without_its_moves_and_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_auto_searches_the_same_whether_optuna_is_there_or_not(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = MemoryLedger()
+    searched(("auto", None), ledger=found)
     monkeypatch.setitem(sys.modules, "optuna", None)
-    ledger = MemoryLedger()
-    result = searched(("auto", None), ledger=ledger)
-    assert "proposer 'tpe' was left out, since it needs the extra `optimize`" in result.notes
-    assert not any(item.operator == "tpe" for item in ledger.candidates.values())
-    monkeypatch.undo()
-    assert not any("left out" in note for note in searched(("auto", None)).notes)
-
-
-def test_a_search_begun_without_optuna_goes_on_without_it_and_one_begun_with_it_asks_for_it(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    results: list[Any] = []
-    for absent in ((True, True), (True, False)):
-        ledger = Dying(4)
-        for gone in absent:
-            monkeypatch.setitem(sys.modules, "optuna", None) if gone else monkeypatch.undo()
-            try:
-                searched(("auto", None), ledger=ledger)
-            except Interrupted:
-                ledger.left = -1  # it lives from now on
-        results.append(kept(ledger))
-        monkeypatch.undo()
-    assert results[0] == results[1]
-    begun = Dying(4)
-    with pytest.raises(Interrupted):
-        searched(("auto", None), ledger=begun)
-    begun.left = -1
-    monkeypatch.setitem(sys.modules, "optuna", None)
-    with pytest.raises(ConfigurationError, match=r"begun with the proposer 'tpe'.*pip install 'dspex\[optimize\]'"):
-        searched(("auto", None), ledger=begun)
-
-
-def test_auto_moves_typed_variables_by_the_estimator_and_leaves_texts_alone_to_others() -> None:
-    for given, wanted in ((GIVEN, True), (program(instructions=Text(), demos=Demos(2)), False)):
-        ledger = MemoryLedger()
-        searched(("auto", None), given=given, ledger=ledger)
-        assert any(item.operator == "tpe" for item in ledger.candidates.values()) is wanted
+    without = MemoryLedger()
+    assert not any("left out" in note for note in searched(("auto", None), ledger=without).notes)
+    assert kept(without) == kept(found)

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from random import Random
 from typing import Any, Protocol
 
-from dspex.errors import BudgetExceededError, ConfigurationError
+from dspex.errors import BudgetExceededError
 from dspex.kernel.ports import JSON
 from dspex.optimization.parzen import installed
 from dspex.optimization.ports import (
@@ -92,15 +92,12 @@ class Portfolio:
     """New candidates in a round; None: from the budget, 2 to 12."""
     schedule: ScheduleOf = Race
     chooser: Chooser | None = None
-    left_out: tuple[str, ...] = ()
-    """Proposers that it would have, were the extra `optimize` installed; a search begun without them goes on so."""
 
     def check(self, problem: Problem) -> None:
         require_kinds(problem.program, self.name, {kind for item in self.proposers for kind in item.needs})
 
     async def next_round(self, search: SearchView) -> Round | str:
         memo: dict[str, Any] = dict(search.memo or self._opening(search))
-        self._require_all(memo)
         schedule = self._schedule(memo)
         before = memo["schedule"]
         after = memo["schedule"] = schedule.fold(search, before)
@@ -155,7 +152,7 @@ class Portfolio:
     async def remarks(self, search: SearchView) -> Sequence[str]:
         """What is left out; what those proposers go by that read the metric's words, where it has none."""
         memo: Mapping[str, Any] = search.memo or {}
-        missing: Sequence[str] = memo.get("left_out", self.left_out)
+        missing: Sequence[str] = memo.get("left_out", ())
         said = [f"proposer {name!r} was left out, since it needs the extra `optimize`" for name in missing]
         readers = [item for item in self._able(search) if isinstance(item, FeedbackReader)]
         if not readers or not search.ledger.rounds:
@@ -186,22 +183,15 @@ class Portfolio:
         """Whether there are several objectives, and no proposer that weighs them."""
         return len(problem.objectives.of) > 1 and all(item.name != _WEIGHER for item in self.proposers)
 
-    def _require_all(self, memo: Mapping[str, Any]) -> None:
-        if missing := [name for name in self.left_out if name not in memo.get("left_out", self.left_out)]:
-            raise ConfigurationError(
-                f"this search was begun with the proposer {missing[0]!r}, which needs Optuna; install it to carry the "
-                "search on: pip install 'dspex[optimize]'"
-            )
-
     def _opening(self, search: SearchView) -> dict[str, Any]:
         """Fixed for the run by what the budget pays for: new candidates a round, examples at the top."""
         size = len(search.problem.val)
         wide = min(12, max(2, int(min(search.affordable, 1e6) // 200)))
         top = int(min(size, max(LADDER[0], search.affordable // 8)))
-        lacking = {*self.left_out, *([_WEIGHER] if self._weighing(search.problem) and not installed() else [])}
+        lacking = [_WEIGHER] if self._weighing(search.problem) and not installed() else []
         return {
             "width": self.width or wide, "top": top, "schedule": None, "arms": {}, "stale": 0, "idle": 0,
-            "left_out": sorted(lacking),
+            "left_out": lacking,
         }  # fmt: skip
 
     async def _chosen(self, search: SearchView, schedule: Schedule, memo: dict[str, Any], room: int) -> Chosen:

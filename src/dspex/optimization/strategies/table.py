@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from dspex.errors import ConfigurationError, UnknownNameError
-from dspex.optimization.parzen import installed as optuna_installed
 from dspex.optimization.ports import Proposer, SearchOptions, Strategy
 from dspex.optimization.proposers.ascent import Ascent
 from dspex.optimization.proposers.crossover import Crossover, Trimming
@@ -19,7 +18,7 @@ from dspex.optimization.proposers.pareto import Merging, ParetoReflection
 from dspex.optimization.proposers.playbook import Playbook
 from dspex.optimization.proposers.reflection import Reflection
 from dspex.optimization.proposers.rollouts import ContrastAdvice, RolloutDemonstrations
-from dspex.optimization.proposers.sampling import TYPED, Coordinates, LocalSteps, RandomDraws
+from dspex.optimization.proposers.sampling import Coordinates, LocalSteps, RandomDraws
 from dspex.optimization.proposers.screening import Screening
 from dspex.optimization.proposers.tpe import ParzenMoves
 from dspex.optimization.schedules.table import schedule_named
@@ -44,9 +43,6 @@ class Recipe:
 
     proposers: Callable[[], tuple[Proposer, ...]]
     """Of its portfolio under a schedule."""
-    fitted: Mapping[str, Callable[[], Proposer]] = field(default_factory=dict[str, Callable[[], Proposer]])
-    """Further ones by name that need the extra `optimize`: where it is absent they are left out, and the report says
-    so."""
     schedule: str = "race"
     """Where none is asked for."""
     chooser: Callable[[], Chooser] | None = None
@@ -72,9 +68,7 @@ STRATEGIES: Mapping[str, Recipe] = {
             Trimming(),
             RandomDraws(),
             LocalSteps(),
-            Screening(),
         ),
-        fitted={"tpe": lambda: ParzenMoves(needs=TYPED)},  # texts alone are combined by the crossover
         headroom=True,
     ),
     "beacon": Recipe(
@@ -135,10 +129,7 @@ def strategy_named(name: str, options: SearchOptions, schedule: str | None = Non
     else:
         asks = schedule_named(schedule or recipe.schedule)
         chooser = recipe.chooser() if recipe.chooser else None
-        there = optuna_installed()
-        more = [make() for make in recipe.fitted.values() if there]
-        left_out = () if there else tuple(recipe.fitted)
-        strategy = Portfolio(name, (*recipe.proposers(), *more), options.width, asks, chooser, left_out)
+        strategy = Portfolio(name, recipe.proposers(), options.width, asks, chooser)
     wanted = recipe.headroom and schedule != CLASSIC if options.headroom is None else options.headroom
     return Headroom(strategy) if wanted else strategy
 
