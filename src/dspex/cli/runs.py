@@ -22,7 +22,7 @@ from dspex.clients.budget import Budget
 from dspex.configuration.files import save
 from dspex.durable import Run, attach
 from dspex.hosting.building import Live
-from dspex.hosting.handle import RunStatus
+from dspex.hosting.handle import RunStatus, scores_of
 from dspex.hosting.launching import log_of
 from dspex.hosting.references import OnlyInMemoryError
 from dspex.optimization.progress import ProgressLine
@@ -62,11 +62,12 @@ def list_runs(
     if not found:
         say("no runs" if not state else f"no runs that are {' or '.join(state)}")
         return
-    table = [("run", "state", "best on val", "budget", "begun", "why")]
+    table = [("run", "state", "best", "budget", "begun", "why")]
     for item in found:
-        best = item.progress.get("best_score")
+        best, _ = scores_of(item)
+        where = "confirmed" if (item.result or {}).get("confirmation") else "on val"
         limits = ", ".join(f"{value:,} {name}" for name, value in item.budget.items())
-        shown = "-" if best is None else f"{best:.3f}"
+        shown = "-" if best is None else f"{best:.3f} {where}"
         table.append((item.id, item.state, shown, limits, when(item.started), item.reason))
     say(columns(table))
 
@@ -74,7 +75,7 @@ def list_runs(
 def _row(item: rows.RunRow) -> dict[str, Any]:
     names = ("id", "name", "program", "parent", "state", "reason", "strategy", "seed", "budget", "restarts")
     more = {name: getattr(item, name) for name in ("created", "started", "finished")}
-    return {**{name: getattr(item, name) for name in names}, **more, "best_score": item.progress.get("best_score")}
+    return {**{name: getattr(item, name) for name in names}, **more, "best_score": scores_of(item)[0]}
 
 
 @app.command()

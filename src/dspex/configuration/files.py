@@ -57,7 +57,14 @@ def dumps(program: Program, *, yaml: bool = False) -> str:
         return json.dumps(data, indent=2, ensure_ascii=False) + "\n"
     import yaml as pyyaml  # noqa: PLC0415 - only for those who keep programs in YAML
 
-    text: str = pyyaml.safe_dump(data, sort_keys=False, allow_unicode=True, width=100)
+    class Dumper(pyyaml.SafeDumper):
+        """Writes a text of several lines as the lines that it has, so that it can be read and edited."""
+
+    def written(_: pyyaml.SafeDumper, value: str) -> pyyaml.ScalarNode:
+        return pyyaml.ScalarNode("tag:yaml.org,2002:str", value, style="|" if "\n" in value else None)
+
+    Dumper.add_representer(str, written)
+    text: str = pyyaml.dump(data, Dumper=Dumper, sort_keys=False, allow_unicode=True, width=100)
     return text
 
 

@@ -121,7 +121,7 @@ class Run:
             lambda c: (runs.find(c, self.id), runs.counts(c, self.id), spent_by(c, self.id))
         )
         now = time.time()
-        best, seed = _scores(row)
+        best, seed = scores_of(row)
         return RunStatus(
             id=row.id, state=row.state, reason=row.reason, alive=alive(self.database.location, row, now),
             stalled=stalled(self.database.location, row, now),
@@ -355,7 +355,8 @@ def _rest(connection: Connection, id: str, rest: RunState) -> None:
         raise ConfigurationError(f"run {id} is {state}; it cannot become {rest}")
 
 
-def _scores(row: RunRow) -> tuple[float | None, float | None]:
+def scores_of(row: RunRow) -> tuple[float | None, float | None]:
+    """The best program's score and the seed program's: on the confirm split once they met there, on val before."""
     confirmation = (row.result or {}).get("confirmation")
     if confirmation is not None:
         kept = confirmation["score"] if (row.result or {}).get("improved") else confirmation["seed_score"]

@@ -149,10 +149,25 @@ def _payable(limits: Mapping[str, float | None], price: Mapping[str, float]) -> 
 
 
 async def price_of(ledger: Ledger, pairs: Iterable[Pair]) -> dict[str, float]:
-    """The mean that these evaluations consumed, by the limits of a budget; those without a score are left out."""
-    rows = [row for pair in pairs if (row := await ledger.read(pair)) is not None]
-    used = sum((row.usage for row in rows), NO_USAGE)
-    return {name: amount_of(used, name) / len(rows) for name in LIMITS} if rows else {}
+    """The mean that these evaluations consumed, by the limits of a budget; those without a score are left out.
+
+    What was answered from memory alone says nothing of the price of the next one, so it counts only where nothing else
+    is there, and then for what it took when it was bought.
+    """
+    rows = [row.usage for pair in pairs if (row := await ledger.read(pair)) is not None]
+    bought = [usage for usage in rows if usage.calls] or [_as_bought(usage) for usage in rows]
+    used = sum(bought, NO_USAGE)
+    return {name: amount_of(used, name) / len(bought) for name in LIMITS} if bought else {}
+
+
+def _as_bought(usage: Usage) -> Usage:
+    known = usage.usd is not None and usage.saved_usd is not None
+    return Usage(
+        usage.calls + usage.cached_calls,
+        usage.input_tokens + usage.saved_tokens,
+        usage.output_tokens,
+        (usage.usd or 0.0) + (usage.saved_usd or 0.0) if known else None,
+    )
 
 
 class Paid:
@@ -175,8 +190,7 @@ class Paid:
 def reserved_share(budget: Budget, price: Mapping[str, float], confirm: int, most: float) -> float:
     """The share of the budget to keep for confirming on `confirm` examples, two programs each, in 0..most.
 
-    `price` is that of the seed program; where it is 0 or unknown, as when it was answered from memory, all of `most`
-    is kept.
+    `price` is that of the seed program; where it is 0 or unknown, all of `most` is kept.
     """
     shares = [0.0]
     for name, limit in budget.model_dump().items():
