@@ -90,7 +90,8 @@ class Bench:
         """The metric with the world's remark."""
         score = self.right(gold, given)
         case = self.world.cases[gold["ticket"][5:12]]
-        said = "Right." if score else self.world.feedback(case, {self.final: getattr(given, self.final, None)})
+        outputs = {item.output: getattr(given, item.output, None) for item in self.world.stages}
+        said = "Right." if score else self.world.feedback(case, outputs)
         return dspy.Prediction(score=score, feedback=said)
 
     def watch(self) -> Callable[[], None]:

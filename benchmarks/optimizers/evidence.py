@@ -52,7 +52,9 @@ def seen(world: World, reading: Reading, stage: Stage, rng: Random) -> Evidence:
         case = world.cases.get(name)
         if case is not None:
             found.cases += 1
-            _count(found, case.topics, case.truth[stage.output], segments[name].replace(case.text, " "), stage)
+            _count(
+                found, world.shows(case, stage), case.truth[stage.output], segments[name].replace(case.text, " "), stage
+            )
     rest = text.replace(found.present, " ") if found.present else text
     for name in names:
         # A ticket beside its answer is data: it counts as a case, and is no rule that somebody has put in words.

@@ -133,5 +133,5 @@ def _dropped(tip: Tip, evidence: Evidence, renewed: set[str], rng: Random) -> bo
         return rng.random() < LOST
     if tip.kind == "bad":
         return rng.random() < 0.15
-    seen_right = evidence.right.get(tip.topic, 0)
+    seen_right = evidence.several if tip.topic == "several" else evidence.right.get(tip.topic, 0)
     return rng.random() < 1 - (1 - CONTRADICTED) ** seen_right * (0.3 if tip.topic in renewed else 1.0)

@@ -145,6 +145,10 @@ class World:
         """Whether a wrong answer on this case is what the tip would have prevented."""
         return tip.topic in case.topics
 
+    def shows(self, case: Case, stage: Stage) -> tuple[str, ...]:
+        """What a case with its right answer tells a writer of this stage's instructions of; the last counts."""
+        return case.topics
+
     # What is the same for all.
 
     def case(self, split: Split, number: int) -> Case:

@@ -9,13 +9,14 @@ from benchmarks.optimizers.families.demonstrations import Demonstrations
 from benchmarks.optimizers.families.flat import Flat
 from benchmarks.optimizers.families.models import Mixed, Models, Prices
 from benchmarks.optimizers.families.parameters import Parameters
+from benchmarks.optimizers.families.relay import Relay
 from benchmarks.optimizers.families.rules import Inferred, Rules
 from benchmarks.optimizers.families.stages import Stages
 from benchmarks.optimizers.worlds import World
 
-DEVELOPMENT: tuple[type[World], ...] = (Rules, Demonstrations, Parameters)
-"""Defaults may be chosen on these, with seeds below `REPORTED`."""
-HELD_OUT: tuple[type[World], ...] = (Inferred, Stages, Models, Mixed, Prices, Flat)
+DEVELOPMENT: tuple[type[World], ...] = (Rules, Demonstrations, Parameters, Inferred, Stages)
+"""Defaults may be chosen on these, with seeds below `REPORTED`: `auto` was, on the four with texts."""
+HELD_OUT: tuple[type[World], ...] = (Relay, Models, Mixed, Prices, Flat)
 """Nothing is chosen on these."""
 REPORTED = 100
 """The page is made from worlds with seeds from here on, of both kinds of families."""
