@@ -66,6 +66,10 @@ class Nursery:
         self._left.discard(pid)
         return int(status)
 
+    def load(self, *modules: str) -> None:
+        """Import these, too, so that carriers from now on need not."""
+        self._ask({"load": modules})
+
     def close(self) -> None:
         for pid in list(self._left):
             os.kill(pid, signal.SIGKILL)
@@ -104,7 +108,9 @@ def _main() -> None:
         order = json.loads(line)
         if "wait" in order:
             pid, status = os.waitpid(order["wait"], os.WNOHANG)
-            answer = {"status": os.waitstatus_to_exitcode(status) if pid else None}
+            answer: dict[str, Any] = {"status": os.waitstatus_to_exitcode(status) if pid else None}
+        elif "load" in order:
+            answer = {"loaded": [importlib.import_module(name).__name__ for name in order["load"]]}
         else:
             pid = os.fork()
             if pid == 0:

@@ -1,6 +1,7 @@
 """A model server in a process of its own that writes down every request it gets: what was sent is asked of it alone.
 
-Answers are a function of the request (`tests.optimization.simulators.hinted`). The key that a request carries says who
+Answers are a function of the request: `hinted` of `tests.optimization.simulators`, or `versed` for models whose name
+begins so. The key that a request carries says who
 sent it, `tag:sender`: each tag has its own log, one line a request, flushed before the request is looked at.
 """
 
@@ -25,9 +26,10 @@ from typing import Any
 from aiohttp import web
 
 from dspex.kernel.ports import Request
-from tests.optimization.simulators import hinted
+from tests.optimization.simulators import hinted, versed
 
 ROOT = Path(__file__).parents[2]
+VERSED = "versed"
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +111,8 @@ class _Server:
             return web.json_response({"error": {"message": "the server is down"}}, status=503)
         body = json.loads(raw)
         settings = {name: value for name, value in body.items() if name not in ("model", "messages")}
-        text = hinted(Request(body["model"], body["messages"], settings, 0))
+        model = versed if body["model"].startswith(VERSED) else hinted
+        text = model(Request(body["model"], body["messages"], settings, 0))
         return web.json_response(
             {
                 "model": f"{body['model']}#{number}",

@@ -13,6 +13,7 @@ from dspex.hosting.handle import Run
 from dspex.hosting.hosts import prepare_run
 from dspex.hosting.isolation import Isolation
 from dspex.kernel.ports import Metric
+from dspex.kernel.program import Program
 from dspex.kernel.signature import Example
 from dspex.kernel.state import State
 from dspex.kernel.variables import Demos, Text
@@ -47,6 +48,12 @@ class Changes(TypedDict, total=False):
     """Options of the search about outages."""
     answer: int
     """Tokens of every answer at most, which budgets of dollars need."""
+    strategy: str
+    schedule: str | None
+    program: Program
+    model: str
+    train: int
+    """Examples to learn from."""
     acts: Mapping[int, str]
     """What the metric is to do on examples of val, by their number: see `tests.hosting.hazards`."""
 
@@ -64,13 +71,14 @@ def wanted(base_url: str, **changes: Unpack[Changes]) -> Wanted:
         "providers": {"oracle": {"base_url": base_url, "key_env": KEY}},
     }  # fmt: skip
     settings.update(changes.get("more", {}))
-    ready = runtime("oracle/colours", file="none", **settings)
+    ready = runtime(changes.get("model", "oracle/colours"), file="none", **settings)
     return Wanted(
-        program=program(instructions=Text(), demos=Demos(2), **limit),
-        splits={"train": rows(12), "val": val, "confirm": rows(16, 2000)},
+        program=changes.get("program") or program(instructions=Text(), demos=Demos(2), **limit),
+        splits={"train": rows(changes.get("train", 12)), "val": val, "confirm": rows(16, 2000)},
         metric=changes.get("metric", same_label),
         runtime=ready,
-        strategy="auto",
+        strategy=changes.get("strategy", "auto"),
+        schedule=changes.get("schedule"),
         budget=Budget(calls=changes.get("calls", 130)),
         seed=changes.get("seed", 3),
         # Draws of the headroom test look like calls paid twice; what is sent ahead of its round depends on timing.

@@ -129,7 +129,7 @@ def test_killed_supervisor_killed_carrier(
     bench.oracle.behave(copy.tag, delay=0.001)
     assert second.wait(60) == 0
     assert copy.status().restarts == 1
-    check_calls(before, copy.journal(), bench.oracle.asked(copy.tag), uninterrupted.bodies)
+    check_calls({"first": before}, copy.journal(), bench.oracle.asked(copy.tag), uninterrupted.bodies)
     assert copy.facts() == uninterrupted.facts
     assert gone(first.pid)
     assert gone(second.pid)

@@ -178,3 +178,24 @@ def wavering(request: Request) -> str:
     text = text_in(request)
     hot = float(request.settings.get("temperature", 0.0)) == 1.0
     return answered(text, share(text, request.sample if hot else "cold") < skill)
+
+
+def versed(request: Request) -> str:
+    """A model for every strategy: it writes whatever a proposer asks for, half of the time with the hint, and answers
+    the better for the hint and for demonstrations, the worse the hotter it is, by a new draw for each sample."""
+    asked = request.messages[-1]["content"]
+    number = share(*(item["content"] for item in request.messages), request.sample)
+    said = f"{HINT}, {number:.3f}" if number < 0.5 else f"take care, {number:.3f}"
+    if asks_advice(request):
+        return json.dumps({"discussion": "The better run was right.", "module_advice": {"label": said}})
+    for tag, text in (("hypotheses", f"missing rule: {said}\nform: {number:.5f}"), ("rules", f"- [1] {said}")):
+        if f"<{tag}>" in asked:
+            return f"<{tag}>{text}</{tag}>"
+    if is_proposal(request):
+        return f"<instructions>Name the colour: {said}.</instructions>"
+    if "[[label]]" not in guidance(request):
+        return f"Short texts about samples, {number:.3f}."
+    skill = 0.35 + 0.3 * (HINT in guidance(request)) + 0.15 * (len(request.messages) > 2)
+    skill -= 0.2 * float(request.settings.get("temperature", 0.0))
+    text = text_in(request)
+    return answered(text, share(text, request.model, request.sample) < skill)
