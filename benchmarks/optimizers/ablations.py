@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from statistics import NormalDist, fmean, pvariance
 from typing import Any
 
@@ -23,7 +23,7 @@ from dspex.optimization.schedules.response import response
 from dspex.optimization.strategies.acquisition import Acquisition
 from dspex.optimization.strategies.headroom import Headroom
 from dspex.optimization.strategies.portfolio import Portfolio
-from dspex.optimization.strategies.table import STRATEGIES
+from dspex.optimization.strategies.table import strategy_named
 from dspex.optimization.surrogates.additive import AdditiveProcess
 
 Variant = Callable[[], Mapping[str, Any]]
@@ -57,26 +57,37 @@ def _changed(strategy: str, **more: Any) -> Variant:
     return lambda: {"strategy": strategy, **more}
 
 
-def _auto(schedule: ScheduleOf) -> Variant:
-    return lambda: {"strategy": Headroom(Portfolio("auto", STRATEGIES["auto"].proposers(), schedule=schedule))}
+def _portfolio(strategy: str) -> tuple[Portfolio, bool]:
+    """A strategy's portfolio as it comes, and whether the headroom test goes before it."""
+    found = strategy_named(strategy, SearchOptions())
+    inner = found.inner if isinstance(found, Headroom) else found
+    assert isinstance(inner, Portfolio)
+    return inner, inner is not found
+
+
+def _parts(strategy: str, **parts: Any) -> Variant:
+    """The strategy with other parts of its portfolio."""
+
+    def make() -> Mapping[str, Any]:
+        portfolio, tested = _portfolio(strategy)
+        changed = replace(portfolio, **parts)
+        return {"strategy": Headroom(changed) if tested else changed}
+
+    return make
 
 
 def _without(strategy: str, *names: str) -> Variant:
     def make() -> Mapping[str, Any]:
-        recipe = STRATEGIES[strategy]
-        proposers = recipe.proposers()
-        portfolio = Portfolio(strategy, tuple(item for item in proposers if item.name not in names))
-        return {"strategy": Headroom(portfolio) if recipe.headroom else portfolio}
+        kept = tuple(item for item in _portfolio(strategy)[0].proposers if item.name not in names)
+        return _parts(strategy, proposers=kept)()
 
     return make
 
 
 def _with(strategy: str, *added: Callable[[], Proposer]) -> Variant:
     def make() -> Mapping[str, Any]:
-        recipe = STRATEGIES[strategy]
-        proposers = (*recipe.proposers(), *(item() for item in added))
-        portfolio = Portfolio(strategy, proposers)
-        return {"strategy": Headroom(portfolio) if recipe.headroom else portfolio}
+        proposers = (*_portfolio(strategy)[0].proposers, *(item() for item in added))
+        return _parts(strategy, proposers=proposers)()
 
     return make
 
@@ -84,7 +95,7 @@ def _with(strategy: str, *added: Callable[[], Proposer]) -> Variant:
 def _beacon(*, schedule: ScheduleOf = response, surrogate: bool = True, **parts: bool) -> Variant:
     def make() -> Mapping[str, Any]:
         chooser = Acquisition(AdditiveProcess() if surrogate else None, **parts)
-        return {"strategy": Portfolio("beacon", STRATEGIES["beacon"].proposers(), None, schedule, chooser)}
+        return _parts("beacon", schedule=schedule, chooser=chooser)()
 
     return make
 
@@ -93,9 +104,11 @@ ABLATIONS: Mapping[str, Variant] = {
     "auto-full": _changed("auto", schedule="full"),
     "auto-halving": _changed("auto", schedule="halving"),
     "auto-response": _changed("auto", schedule="response"),
-    "auto-unpaired": _auto(unpaired),
+    "auto-unpaired": _parts("auto", schedule=unpaired),
+    "auto-no-bandit": _parts("auto", bandit=False),
     "auto-no-headroom": _changed("auto", options=SearchOptions(headroom=False)),
     "auto-no-reserve": _changed("auto", options=SearchOptions(reserve=0.0)),
+    "auto-with-surrogate": _parts("auto", chooser=Acquisition(AdditiveProcess(), stopping=False)),
     "auto-with-screening": _with("auto", Screening),
     "auto-with-tpe": _with("auto", lambda: ParzenMoves(needs=TYPED)),
     "auto-with-models": _with("auto", ModelChoice),

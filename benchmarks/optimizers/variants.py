@@ -16,8 +16,10 @@ def _named(strategy: str, **more: Any) -> Variant:
 
 STRATEGIES: Mapping[str, Variant] = {
     name: _named(name)
-    for name in ("auto", "beacon", "gepa", "mipro", "simba", "playbook", "bootstrap", "random", "tpe")
-}
+    for name in (
+        "auto", "beacon", "gepa", "mipro", "simba", "vista", "copro", "playbook", "bootstrap", "models",
+    )
+}  # fmt: skip
 """As they come."""
 
 CLASSICS: Mapping[str, Variant] = {
@@ -25,7 +27,9 @@ CLASSICS: Mapping[str, Variant] = {
 }
 """As published."""
 
-BASELINE: Mapping[str, Variant] = {"random-halving": _named("random", schedule="halving")}
-"""What anyone would try first: random candidates, the better half kept."""
+BASELINE: Mapping[str, Variant] = {
+    "random": _named("random"), "random-halving": _named("random", schedule="halving"), "tpe": _named("tpe"),
+}  # fmt: skip
+"""What anyone would try first: random candidates in a race, or the better half kept; an estimator alone."""
 
 VARIANTS: Mapping[str, Variant] = {**STRATEGIES, **BASELINE, **CLASSICS, **ABLATIONS}

@@ -92,6 +92,8 @@ class Portfolio:
     """New candidates in a round; None: from the budget, 2 to 12."""
     schedule: ScheduleOf = Race
     chooser: Chooser | None = None
+    bandit: bool = True
+    """Without it, the shares are always equal, whatever proposers have brought."""
 
     def check(self, problem: Problem) -> None:
         require_kinds(problem.program, self.name, {kind for item in self.proposers for kind in item.needs})
@@ -215,7 +217,8 @@ class Portfolio:
         for attempt in range(2):
             if len(found) >= room:
                 break
-            shares = _shares(able, room - len(found), memo, search.rng(f"shares/{attempt}"))
+            known = memo if self.bandit else {**memo, "stale": PATIENCE + 1}
+            shares = _shares(able, room - len(found), known, search.rng(f"shares/{attempt}"))
             for proposer, count in shares:
                 own = memo["notes"].setdefault(proposer.name, {})
                 turn = Turn(search, parents, count, search.rng(f"{proposer.name}/{attempt}"), own)
