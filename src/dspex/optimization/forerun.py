@@ -32,6 +32,7 @@ class Forerun:
         self._under_way: dict[Pair, asyncio.Task[None]] = {}
         self._asked: frozenset[Pair] = frozenset()
         self._left = 0
+        self._looking = False
         self._fault: BaseException | None = None
 
     def __contains__(self, pair: object) -> bool:
@@ -42,13 +43,30 @@ class Forerun:
         self._asked, self._left = frozenset(asked), self._slots.count
 
     def fill(self) -> None:
-        """Begin what fits in."""
-        room = min(self._slots.spare - len(self._under_way), self._left)
-        runtime = self.runtime
-        if room <= 0 or self.foresee is None or runtime is None or self._halted():
+        """Begin what fits in, once what is ready now has run: whatever ends at the same time is looked at together."""
+        if not self._looking and self._room():
+            self._looking = True
+            asyncio.get_running_loop().call_soon(self._look)
+
+    def _room(self) -> int:
+        """How many may be begun now."""
+        if self.foresee is None or self.runtime is None or self._halted():
+            return 0
+        return max(0, min(self._slots.spare - len(self._under_way), self._left))
+
+    def _look(self) -> None:
+        self._looking = False
+        try:
+            self._begin()
+        except Exception as error:  # nobody called: who waits for what is under way is told
+            self._fault = error
+
+    def _begin(self) -> None:
+        room, runtime = self._room(), self.runtime
+        if not room or self.foresee is None or runtime is None:
             return
         pairs, payable = self.foresee()
-        for pair in [pair for pair in pairs if self._fits(pair)][: min(room, payable)]:
+        for pair in self._fitting(pairs, min(room, payable)):
             self._left -= 1
             task = self._under_way[pair] = asyncio.ensure_future(self._one(pair, runtime))
             task.add_done_callback(partial(self._ended, pair))
@@ -77,10 +95,17 @@ class Forerun:
         for task in self._under_way.values():
             task.cancel()
 
-    def _fits(self, pair: Pair) -> bool:
-        ledger = self._ledger
-        known = pair in self._asked or pair in self._under_way or ledger.holds(pair) or ledger.is_ahead(pair)
-        return not known and pair[:2] not in ledger.deaths  # what may kill its place waits until it is asked for
+    def _fitting(self, pairs: Iterable[Pair], most: int) -> list[Pair]:
+        """The first of `pairs` that nobody has asked for or begun yet."""
+        ledger, asked, deaths = self._ledger, self._asked, self._ledger.deaths
+        found: dict[Pair, None] = {}
+        for pair in pairs:
+            if len(found) >= most:
+                break
+            known = pair in asked or pair in self._under_way or ledger.holds(pair) or ledger.is_ahead(pair)
+            if not known and pair[:2] not in deaths:  # what may kill its place waits until it is asked for
+                found[pair] = None
+        return list(found)
 
     async def _one(self, pair: Pair, runtime: Runtime) -> None:
         async with self._slots:
