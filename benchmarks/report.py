@@ -17,6 +17,7 @@ HEADINGS: Mapping[str, str] = {
     "cache": "An answer already bought",
     "faults": "2,000 examples, 5 % answers 429, 2 % answers 500, 1 % bodies cut off",
     "optimizers": "Optimizers, the model at 0 ms: what is left is the framework",
+    "search": "Searches by strategy, the model in process at 0 ms",
 }
 """By the first word of an experiment's name."""
 
@@ -158,6 +159,10 @@ _REMARKS = """## How to read it
 - *Optimizers*: 100 examples to learn from and 100 to choose by; CPU of the whole optimization over the calls that it
   asked for. `dspex.optimize` as it is called without more: a durable run, its journal in SQLite. They do different
   things with their calls: this is the price of a call, not of what they find.
+- *Searches by strategy*: whole searches of about 2,000 calls, 16 at once, each in a process of its own, after a short
+  one that does what happens once a process; in this checkout's development environment, with the extra `optimize`.
+  What goes into fits of surrogates is not in the price of a call; it has its own lines. *Memory* is what the process
+  grew by at the most. `python -m benchmarks.search_cost` measures this part alone.
 
 Run it again: `make bench`; a part of it: `python -m benchmarks.run_all --only call --quick`. The measuring harness is
 looked for in `../shared/bench`, or where `BENCH_HARNESS` says."""

@@ -6,6 +6,7 @@ import argparse
 import os
 import platform
 import statistics
+import subprocess
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -18,9 +19,10 @@ from benchmarks.environments import ROOT, SetupError, cache_folder, make_all, si
 from benchmarks.harness import Harness, Row, find_harness
 from benchmarks.measurements import EXPERIMENTS, Experiment, Line, Medians
 from benchmarks.report import Circumstances, Figures, document, table
+from benchmarks.search_cost import search_figures
 
 PAGE = ROOT / "docs" / "benchmarks.md"
-NAMES = ("size", *EXPERIMENTS, "demo")
+NAMES = ("size", *EXPERIMENTS, "search", "demo")
 QUICK = ("size", "import", "call", "http", "evaluate-64", "cache", "faults")
 """What a quick run measures, once each."""
 
@@ -56,6 +58,13 @@ class Session:
         brought = Line("distributions", "", lambda _: theirs.distributions, lambda _: ours.distributions)
         megabytes = Line("size without bytecode", "MB", lambda _: theirs.megabytes, lambda _: ours.megabytes, 60)
         self.figures["size"] = [filled(line, {}) for line in (megabytes, brought)]
+
+    def search(self) -> None:
+        """What searches take beside their models."""
+        try:
+            self.figures["search"] = search_figures(self.rounds, say)
+        except (RuntimeError, subprocess.SubprocessError) as error:
+            self.failures.append(f"search: `{' '.join(str(error).split())[-300:]}`")
 
     def _kept(self, name: str, row: Row) -> Row:
         if "failed" in row:
@@ -104,6 +113,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     for name in EXPERIMENTS:
         if name in chosen:
             session.run(EXPERIMENTS[name])
+    if "search" in chosen:
+        session.search()
     seeds = ""
     if "demo" in chosen:
         seeds, failed = seeds_section(pythons["dspex"], range(1 if options.quick else SECTION_SEEDS), say)

@@ -54,6 +54,7 @@ class Size:
     width: int | None = None
 
 
+Splits = tuple[dspex.Dataset, dspex.Dataset]
 SIZES = {LONG: Size(23_500, 400, 64)}
 """Of those that are not of the usual one."""
 
@@ -122,7 +123,7 @@ def program(strategy: str) -> dspex.Program:
         steps = [dspex.predict(dspex.signature(text), name=text.split()[-1], **ranges) for text in wanted]
         return dspex.Program(name="route", pipeline=steps)
     options: dict[str, Any] = {"instructions": dspex.Text(), "demos": dspex.Demos(max=4)}
-    if strategy in ("random", "beacon"):
+    if strategy in ("random", "beacon", LONG):
         options["temperature"] = dspex.Float(0, 1)
     step = dspex.predict(dspex.signature("ticket -> team"), name="route", **options)
     return dspex.Program(name="route", pipeline=[step])
@@ -134,13 +135,12 @@ def rows(count: int, start: int) -> dspex.Dataset:
     return dspex.Dataset.of({"ticket": f"ticket no. {n} weighs {n % 13} grams", "team": _TEAMS[n % 3]} for n in numbers)
 
 
-async def search(strategy: str, store: str, size: Size, seed: int = 0) -> dspex.OptimizationResult:
+async def search(strategy: str, store: str, size: Size, data: Splits, seed: int = 0) -> dspex.OptimizationResult:
     """A whole search, as a user begins it."""
     ready = dspex.runtime("instant/model", models={"instant": Instant()}, file="none", cache="none")
     return await dspex.aoptimize(
-        program(strategy), rows(100, 0), rows(size.val, 10_000), dspex.ExactMatch("team"), ready,
-        strategy="random" if strategy == LONG else strategy, store=store, seed=seed,
-        budget=dspex.Budget(calls=size.calls), options=dspex.SearchOptions(width=size.width),
+        program(strategy), *data, dspex.ExactMatch("team"), ready, strategy="random" if strategy == LONG else strategy,
+        store=store, seed=seed, budget=dspex.Budget(calls=size.calls), options=dspex.SearchOptions(width=size.width),
     )  # fmt: skip
 
 
@@ -148,9 +148,11 @@ async def measured(strategy: str, store: str) -> Cost:
     """One search on the clock, after a short one."""
     with TemporaryDirectory(prefix="dspex-cost") as folder:
         places = [":memory:" if store == "memory" else str(Path(folder) / name) for name in ("first.db", "second.db")]
-        await search(strategy, places[0], Size(400, 60), seed=1)
+        await search(strategy, places[0], Size(400), (rows(100, 0), rows(60, 10_000)), seed=1)
+        size = SIZES.get(strategy, Size())
+        data = rows(100, 0), rows(size.val, 10_000)
         before, began = _resident(), time.process_time()
-        result = await search(strategy, places[1], SIZES.get(strategy, Size()))
+        result = await search(strategy, places[1], size, data)
         cpu = time.process_time() - began
     grown = getrusage(RUSAGE_SELF).ru_maxrss / 1024 - before
     found = (result.rounds, len(result.ledger.candidates), result.evaluations)

@@ -67,7 +67,7 @@ class OptimizationResult:
     """The part that models took to write proposals."""
     seconds: float
     fitting: float
-    """The part of it, in this process, that went into fitting what the search believes."""
+    """Seconds of CPU, in this process, that went into fitting what the search believes."""
     rounds: int
     evaluations: int
     unevaluated: int

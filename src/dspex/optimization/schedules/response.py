@@ -48,7 +48,7 @@ class ByResponse:
 
 def fitted(search: SearchView, top: int) -> ItemResponse:
     """The fit to all that is folded; made once for a round."""
-    memory, state = search.problem.memory, (search.ledger.folded, search.ledger.evaluated, top)
+    memory, state = search.problem.memory, (search.ledger.folded, top)  # scores come with a fold, and only then
     known = memory.get("item response")
     if known is None or known[0] != state:
         keys = set(search.problem.keys[:top])

@@ -10,6 +10,7 @@ import importlib
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -110,7 +111,6 @@ def fitted(blocks: Sequence[Block], observed: Sequence[float], noise: Sequence[f
     """
     sklearn = importlib.import_module("sklearn")
     process = importlib.import_module("sklearn.gaussian_process").GaussianProcessRegressor
-    limits = importlib.import_module("threadpoolctl").threadpool_limits
     weights = 1 / (np.asarray(noise) + spread**2)
     centre = float((weights * observed).sum() / weights.sum())
     start = np.array(
@@ -120,7 +120,7 @@ def fitted(blocks: Sequence[Block], observed: Sequence[float], noise: Sequence[f
     known = np.arange(len(observed), dtype=np.float64)[:, None]
     everything = np.arange(len(blocks[0].distance), dtype=np.float64)[:, None]
     # The kernel is no subclass of scikit-learn's, which has no types: it is not to be checked for being one.
-    with limits(1), sklearn.config_context(skip_parameter_validation=True):
+    with _threads().limit(limits=1), sklearn.config_context(skip_parameter_validation=True):
         target = np.asarray(observed) - centre
         alpha = np.asarray(noise) + 1e-6
         first = process(Additive(blocks, start), alpha=alpha, optimizer=None).fit(known, target)
@@ -140,15 +140,20 @@ def fitted(blocks: Sequence[Block], observed: Sequence[float], noise: Sequence[f
 
 def drawn(posterior: Posterior, normals: Sequence[Sequence[float]]) -> list[list[float]]:
     """Joint draws of all points, one for each row of standard normals."""
-    limits = importlib.import_module("threadpoolctl").threadpool_limits
     size = len(posterior.mean)
-    with limits(1):
+    with _threads().limit(limits=1):
         # Rounding may have made it a little indefinite.
         values, vectors = np.linalg.eigh(posterior.covariance + 1e-9 * np.eye(size))
         root = vectors * np.sqrt(np.clip(values, 0, None))
         # A root that does not depend on the signs and the order of the vectors: the symmetric one.
         found: list[list[float]] = np.round(posterior.mean + np.asarray(normals) @ (root @ vectors.T), 4).tolist()
     return found
+
+
+@cache
+def _threads() -> Any:
+    """What sets the number of threads of linear algebra. To find its libraries takes longer than a small fit."""
+    return importlib.import_module("threadpoolctl").ThreadpoolController()
 
 
 def _mode(likelihood: Any, start: Array, loose: Array) -> Array:
