@@ -17,7 +17,7 @@ from dspex.kernel.ports import Score, Usage
 from dspex.kernel.variables import Demos, Float, Text
 from dspex.optimization.asking import Trial
 from dspex.optimization.ledger import MemoryLedger
-from dspex.optimization.ports import SearchOptions
+from dspex.optimization.ports import AHEAD, SearchOptions
 from dspex.optimization.runner import optimize
 from tests.optimization.simulators import cool, counted, gold, hinted, is_proposal, program, runtime, share, splits
 
@@ -50,7 +50,7 @@ def test_it_ends_where_the_search_that_evaluates_itself_does(batch: int) -> None
     itself = asyncio.run(
         optimize(
             TEMPERED, train, val, ExactMatch("label"), runtime(cool), strategy="random", confirm=confirm,
-            budget=Budget(calls=400),
+            budget=Budget(calls=400), options=SearchOptions(ahead=0.0),
         )
     )  # fmt: skip
     with search() as held:
@@ -58,6 +58,23 @@ def test_it_ends_where_the_search_that_evaluates_itself_does(batch: int) -> None
     assert result.improved
     assert (result.program, result.reason, result.rounds) == (itself.program, itself.reason, itself.rounds)
     assert result.usage.calls == itself.usage.calls
+
+
+@pytest.mark.parametrize(("ahead", "guesses"), [(None, False), (0.0, False), (0.1, True)])
+def test_guesses_are_handed_out_only_where_a_share_of_the_budget_is_for_them(
+    ahead: float | None, guesses: bool, tmp_path: Path
+) -> None:
+    with search(store=tmp_path / "told.db", options=SearchOptions(ahead=ahead, concurrency=64)) as held:
+        for trial in held.ask(64):
+            held.tell(trial, evaluated(trial))
+        first, *others = held.ask(64)
+        while others:  # the round is not over: one of its trials is out
+            for trial in others:
+                held.tell(trial, evaluated(trial))
+            others = held.ask(64)
+        with dspex.attach(held.id, store=tmp_path / "told.db") as run:
+            assert any(row.round == AHEAD for row in run.evaluations()) is guesses
+        held.tell(first, evaluated(first))
 
 
 def test_a_store_keeps_what_was_told_and_another_process_carries_it_on(tmp_path: Path) -> None:

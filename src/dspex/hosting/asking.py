@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import TypedDict, Unpack
 
@@ -20,7 +21,7 @@ from dspex.kernel.program import Program
 from dspex.kernel.signature import Example
 from dspex.kernel.state import State
 from dspex.optimization.asking import Desk, Told, Trial
-from dspex.optimization.ports import Strategy
+from dspex.optimization.ports import SearchOptions, Strategy
 from dspex.optimization.result import OptimizationResult
 from dspex.optimization.runner import DEFAULT_BUDGET
 
@@ -62,7 +63,8 @@ class AsyncSearch:
 
     All else is as in `optimize`: strategies, the ledger in a store, confirmation (its trials are asked like others).
     An evaluation counts as one call unless `usage` says otherwise; the calls of models that write proposals go through
-    `runtime`. Used from one event loop.
+    `runtime`. Every trial is one that the search has decided on; `SearchOptions(ahead=)` adds guesses at what it will
+    ask next, so that whoever evaluates has something to do while it waits. Used from one event loop.
     """
 
     def __init__(self, desk: Desk, task: asyncio.Future[OptimizationResult], run: Run | None) -> None:
@@ -79,6 +81,7 @@ class AsyncSearch:
     ) -> AsyncSearch:
         """A new search, in the project's store unless `store=` says otherwise. Raises ConfigurationErrors."""
         _check(how)
+        how["options"] = _unguessed(how.get("options", SearchOptions()))
         desk = Desk()
         if store_of(how.get("store")) == IN_MEMORY:
             work = in_memory(program, (train, val), runtime, Live(ToldMetric(), desk=desk), None, how)
@@ -162,6 +165,11 @@ class AsyncSearch:
 
     async def __aexit__(self, *_: object) -> None:
         await self.aclose()
+
+
+def _unguessed(options: SearchOptions) -> SearchOptions:
+    """Who evaluates by hand or in a laboratory pays for no guess at what will be asked next, unless they want to."""
+    return options if options.ahead is not None else replace(options, ahead=0.0)
 
 
 def _check(how: HowToSearch) -> None:

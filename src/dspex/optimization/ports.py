@@ -542,9 +542,10 @@ class SearchOptions:
     """New candidates in a round; None: from the budget, 2 to 12."""
     reserve: float = 0.18
     """At most this share of the budget is kept for the confirmation."""
-    ahead: float = 0.03
+    ahead: float | None = None
     """This share of the budget is for evaluations that free slots begin while a round ends, before the next has asked
-    for them; what it asks for is paid like all else, the others are lost. 0, or too little for 8: slots idle."""
+    for them; what it asks for is paid like all else, the others are lost. 0, or too little for 8: slots idle. None:
+    0.03, and 0 where evaluations are made by whoever asks for them (`Search`)."""
     attempts: int = 3
     """How often a pair is tried that infrastructure fails, a round."""
     headroom: bool | None = None

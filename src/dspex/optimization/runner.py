@@ -47,6 +47,8 @@ from dspex.optimization.strategies.table import strategy_of
 
 DEFAULT_BUDGET = Budget(calls=1000)
 DEFAULT_OPTIONS = SearchOptions()
+DEFAULT_AHEAD = 0.03
+"""The share of the budget for what is evaluated ahead of its round, where none is named."""
 OnEvent = Callable[[Event], None]
 
 
@@ -217,12 +219,13 @@ class Runner:
 
     async def _set_aside(self) -> None:
         """Keep a part of the budget for guesses where it is worth it: a function of round 0, like the reserve."""
-        if not isinstance(self.strategy, Foreseeing) or not self.strategy.foresees or not self.options.ahead:
+        share = DEFAULT_AHEAD if self.options.ahead is None else self.options.ahead
+        if not isinstance(self.strategy, Foreseeing) or not self.strategy.foresees or not share:
             return
         price = await price_of(self.ledger, self.ledger.rounds[0].pairs)
-        self._beside = self._purse.beside(self.options.ahead, price)
+        self._beside = self._purse.beside(share, price)
         if self._beside is not None:
-            self._aside = self.options.ahead
+            self._aside = share
             self._purse.rebook(self.ledger.asked)
 
     def _foreseen(self, round: Round, price: Mapping[str, float]) -> tuple[Sequence[Pair], int]:
