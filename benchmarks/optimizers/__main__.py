@@ -24,7 +24,7 @@ from benchmarks.optimizers import plan, replay, tables
 from benchmarks.optimizers.baselines import BASELINES
 from benchmarks.optimizers.families import FAMILIES
 from benchmarks.optimizers.page import Circumstances, document
-from benchmarks.optimizers.rows import Row, load
+from benchmarks.optimizers.rows import Row, latest, load
 from benchmarks.optimizers.rows import strategies as strategies_of
 from benchmarks.optimizers.running import Job, perform
 from benchmarks.optimizers.variants import STRATEGIES, VARIANTS
@@ -73,7 +73,7 @@ def main() -> int:
     if whole:
         _write(asked.page, found, asked.budget, missing=bool(missing))
     else:
-        print(_shown(found))
+        print(_shown(latest(found)))
     return 0
 
 

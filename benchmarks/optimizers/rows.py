@@ -63,16 +63,22 @@ def append(file: Path, row: Row) -> None:
 
 
 def load(file: Path) -> list[Row]:
-    """All rows of a file; of equal runs the last."""
+    """All rows of a file; of equal runs of the same code the last."""
     if not file.exists():
         return []
-    found: dict[tuple[str, int, str, int], Row] = {}
+    found: dict[tuple[object, ...], Row] = {}
     for line in file.read_text(encoding="utf-8").splitlines():
         data = json.loads(line)
         data["trajectory"] = tuple((int(calls), float(score)) for calls, score in data["trajectory"])
         row = Row(**data)
-        found[row.key] = row
+        found.pop((row.key, row.code), None)
+        found[row.key, row.code] = row
     return list(found.values())
+
+
+def latest(rows: Iterable[Row]) -> list[Row]:
+    """Of equal runs the last, whatever code they are of."""
+    return list({row.key: row for row in rows}.values())
 
 
 def strategies(rows: Iterable[Row]) -> list[str]:

@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from benchmarks.optimizers import measures, tables
-from benchmarks.optimizers.rows import Row, append, load
+from benchmarks.optimizers.rows import Row, append, latest, load
 
 ROW = Row(
     "rules",
@@ -60,7 +60,10 @@ def test_runs_below_the_seed_are_counted() -> None:
 
 def test_rows_last_and_the_last_of_equal_runs_counts(tmp_path: Path) -> None:
     file = tmp_path / "rows.jsonl"
-    for row in (ROW, replace(ROW, seed=2), replace(ROW, calls=900)):
+    older = replace(ROW, code="older")
+    for row in (ROW, replace(ROW, seed=2), older, replace(ROW, calls=900)):
         append(file, row)
-    assert load(file) == [replace(ROW, calls=900), replace(ROW, seed=2)]
+    kept = load(file)
+    assert kept == [replace(ROW, seed=2), older, replace(ROW, calls=900)]
+    assert latest(kept) == [replace(ROW, seed=2), replace(ROW, calls=900)]
     assert load(tmp_path / "none.jsonl") == []

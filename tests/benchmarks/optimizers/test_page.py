@@ -42,4 +42,41 @@ def test_runs_below_the_seed_are_counted_over_all_that_have_no_headroom() -> Non
 def test_ablations_are_compared_with_the_whole() -> None:
     less = replace(OURS, strategy="auto-full", final_score=0.6)
     page = document(rows(OURS, less), CIRCUMSTANCES, "", "")
-    assert "| `auto-full` | 6 | 40 % (40 % to 40 %) | -40 points (-40 to -40) | 0 |" in page
+    assert (
+        "| `auto-full` | all | 6 | 40 % (40 % to 40 %) | -40 points (-40 to -40) | 0 | worth having |\n"
+        "|  | rules | 6 | 40 % (40 % to 40 %) | -40 points (-40 to -40) | 0 |  |" in page
+    )
+
+
+def test_a_part_that_is_put_in_is_worth_having_where_it_adds_and_does_harm_where_it_takes() -> None:
+    more = replace(OURS, strategy="auto-with-tpe", final_score=0.9)
+    less = replace(OURS, strategy="auto-with-models", final_score=0.7)
+    page = document(rows(OURS, more, less), CIRCUMSTANCES, "", "")
+    assert "+20 points (+20 to +20) | 0 | worth having |" in page
+    assert "-20 points (-20 to -20) | 0 | does harm |" in page
+
+
+def test_an_ablation_is_paired_with_the_whole_of_the_same_code() -> None:
+    then, now = replace(OURS, code="then", final_score=0.7), replace(OURS, code="now")
+    less = replace(then, strategy="auto-full", final_score=0.6)
+    page = document(rows(then, less, now), CIRCUMSTANCES, "", "")
+    assert "| `auto-full` | all | 6 | 40 % (40 % to 40 %) | -20 points (-20 to -20) | 0 | worth having |" in page
+    assert "rules | auto | 6 | 0.400 | 0.900 | 0.800 |" in page
+    assert "Runs of ours are of 2 states of the code, as it went on; those of `auto` of 1." in page
+
+
+def test_the_usual_baselines_are_met_where_models_or_numbers_vary() -> None:
+    mixed = replace(OURS, family="mixed")
+    best, tpe = replace(mixed, strategy="beacon", final_score=0.85), replace(mixed, strategy="optuna-tpe")
+    page = document(rows(best, tpe), CIRCUMSTANCES, "", "")
+    assert (
+        "- optuna-tpe, where models or numbers vary: +10 points (+10 to +10) of the reachable gain at the end, in 6 "
+        "worlds, ahead." in page
+    )
+    assert "|  |  | mixed | 6 | +10 points (+10 to +10) | 0.27 (0.27 to 0.27) |" in page
+
+
+def test_what_nothing_was_chosen_on_is_told_apart() -> None:
+    held, theirs = replace(OURS, family="relay"), replace(PEER, family="relay")
+    page = document(rows(held, theirs), CIRCUMSTANCES, "", "")
+    assert "On `relay` alone, which nothing was chosen on: 0.29 (0.29 to 0.29) times its calls" in page
