@@ -8,7 +8,7 @@ import os
 import signal
 import time
 from collections.abc import Generator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -30,10 +30,27 @@ class Server:
 
     def stop_hard(self) -> None:
         """End it as `pg_ctl stop -m immediate` does, in the middle of whatever it is doing; returns when it is gone."""
-        pid = self.process.get_pid()
-        os.kill(pid, signal.SIGQUIT)
-        while Path(f"/proc/{pid}").exists():
+        self._end(signal.SIGQUIT)
+
+    def kill(self) -> None:
+        """Kill its first process with signal 9; returns when the others have noticed and are gone, too."""
+        self._end(signal.SIGKILL)
+
+    def kill_session(self, database: str) -> None:
+        """Kill a process that serves a connection to the database with signal 9: the server then recovers by itself."""
+        found = [pid for pid in self._processes() if f" {database} " in _command(pid)]
+        os.kill(found[0], signal.SIGKILL)
+
+    def _end(self, number: signal.Signals) -> None:
+        processes = self._processes()
+        os.kill(self.process.get_pid(), number)
+        while any(Path(f"/proc/{pid}").exists() for pid in processes):
             time.sleep(0.01)
+
+    def _processes(self) -> list[int]:
+        """All of the server's, the first one first."""
+        first = self.process.get_pid()
+        return [first, *(int(pid) for pid in Path(f"/proc/{first}/task/{first}/children").read_text().split())]
 
     def start(self) -> None:
         """Start it again; it recovers what was committed. Returns when it answers."""
@@ -55,6 +72,12 @@ def serving(data: Path, runtime: Path) -> Generator[Server]:
         asyncio.run(_done(found.get_uri(), "ALTER SYSTEM SET fsync = off", "SELECT pg_reload_conf()"))
         yield Server(found.get_uri(), found, data)
         found.cleanup()
+
+
+def _command(pid: int) -> str:
+    with suppress(FileNotFoundError, ProcessLookupError):
+        return Path(f"/proc/{pid}/cmdline").read_text().replace("\0", " ")
+    return ""
 
 
 async def _done(url: str, *statements: str) -> None:

@@ -48,7 +48,7 @@ async def open_database(given: str | Path | None = None, *, create: bool = True)
     database = PostgresDatabase("postgresql" + location.url[location.url.index("://") :])
     try:
         if await database.read(_version) != SCHEMA_VERSION:
-            await database.write(upgrade)
+            await database.bring_up(upgrade)
     except BaseException:
         await database.aclose()
         raise

@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 import asyncio
+import secrets
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
-from functools import partial
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
-from sqlalchemy import make_url, text
+from sqlalchemy import Connection, make_url
+from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+from sqlalchemy.sql.elements import CompilerElement
 
 from dspex.errors import ConfigurationError
 from dspex.storage.database import CHANNEL, Guard, Item, Location, StorageError, Work, explain, known, perform, settle
-
-if TYPE_CHECKING:
-    from dspex.storage.statements import Prepared
+from dspex.storage.statements import Prepared
+from dspex.storage.tables import commits
 
 T = TypeVar("T")
 _GROUP = 1024
@@ -25,6 +26,8 @@ IDLE_SECONDS = 10.0
 """A process that is stopped within a transaction loses it after this time, and with it the rows that it holds."""
 PATIENCE_SECONDS = 60.0
 """A server that goes away is waited for so long."""
+KEPT_SECONDS = 86400.0
+"""What a writer that ended without a word has left behind is swept away after so long."""
 CONFLICT_SECONDS = 2.0
 """One that was not there from the beginning, or a transaction that others are in the way of, so long."""
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.05, 1.0
@@ -56,6 +59,8 @@ class PostgresDatabase:
             ) from error
         self._waiting: list[Item] = []
         self._writer: asyncio.Task[None] | None = None
+        self._name, self._number = secrets.token_hex(16), 0
+        """As what this writer is known to the server, and its last transaction."""
         self._closed, self._met = False, False
         self._ear: AsyncConnection | None = None
         self._deaf: Callable[[], bool] = lambda: True
@@ -79,10 +84,24 @@ class PostgresDatabase:
 
         return await self._tried(once)
 
+    async def bring_up(self, work: Work[object]) -> None:
+        """Do, in a transaction, what makes the tables that `write` needs, and what may be done again."""
+
+        async def once() -> None:
+            async with self._engine.begin() as connection:
+                await connection.run_sync(work)
+
+        await self._tried(once)
+
     async def aclose(self) -> None:
         self._closed = True
         while self._writer is not None and not self._writer.done():
             await asyncio.wait([self._writer])
+        if self._number:
+            with suppress(DBAPIError, OSError, TimeoutError):  # it is swept away by others
+                async with asyncio.timeout(CONFLICT_SECONDS), self._engine.begin() as connection:
+                    old = commits.c.at < time.time() - KEPT_SECONDS
+                    await connection.execute(commits.delete().where(old | (commits.c.writer == self._name)))
         if self._ear is not None:
             with suppress(DBAPIError, OSError):
                 await self._ear.close()
@@ -102,8 +121,10 @@ class PostgresDatabase:
 
     async def _commit(self, items: Sequence[Item]) -> list[tuple[Item, Any]]:
         """One transaction for all; when something in it fails, each has one of its own and fails alone."""
+        self._number += 1
         try:
-            return list(zip(items, await self._tried(_Transaction(self._engine, items)), strict=True))
+            once = _Transaction(self._engine, items, self._name, self._number)
+            return list(zip(items, await self._tried(once), strict=True))
         except AwayError as error:
             return [(item, error) for item in items]
         except Exception as error:
@@ -119,7 +140,7 @@ class PostgresDatabase:
                 found = await once()
                 self._met = True
                 return found
-            except (DBAPIError, OSError, _UnknownError) as error:
+            except (DBAPIError, OSError) as error:
                 gone = _gone(error)
                 patience = PATIENCE_SECONDS if gone and self._met else CONFLICT_SECONDS
                 if not (gone or _state(error) in _CONFLICTS) or time.monotonic() - began + pause > patience:
@@ -163,37 +184,42 @@ class AwayError(StorageError):
     """The server was there, and is not any more. Nothing was half written."""
 
 
-class _UnknownError(Exception):
-    """Whether a transaction was committed is not known yet."""
-
-
 class _Transaction:
-    """Works in one transaction, once: where its commit was not heard of, the server is asked what became of it."""
+    """Works in one transaction, once, however often it is begun: a commit may happen without being heard of.
 
-    def __init__(self, engine: AsyncEngine, items: Sequence[Item]) -> None:
+    Its first statement writes the number of the transaction behind the name of its writer, unless it is there: then an
+    earlier attempt was committed. Where that attempt is still being committed, the statement waits for it. The server's
+    own numbers of transactions would not do: those that a crash kept from the disk it gives out again, to others.
+    """
+
+    def __init__(self, engine: AsyncEngine, items: Sequence[Item], writer: str, number: int) -> None:
         self._engine, self._items = engine, items
-        self._number = ""
+        self._mark = {"writer": writer, "number": number, "at": time.time()}
         self._found: list[Any] = []
 
     async def __call__(self) -> list[Any]:
         async with self._engine.connect() as connection:
-            if self._number and await self._committed(connection):
-                return self._found
-            self._found = await connection.run_sync(partial(perform, items=self._items))
-            self._number = str((await connection.execute(_NUMBER)).scalar_one())
-            await connection.commit()
+            if await connection.run_sync(self._performed):
+                await connection.commit()
             return self._found
 
-    async def _committed(self, connection: AsyncConnection) -> bool:
-        status = (await connection.execute(_STATUS, {"number": self._number})).scalar_one()
-        if status == "in progress":
-            raise _UnknownError(f"transaction {self._number} is being committed")
-        self._number = ""
-        return bool(status == "committed")
+    def _performed(self, connection: Connection) -> bool:
+        """Whether there is something to commit."""
+        if _MARK.execute(connection, self._mark).scalar_one_or_none() is None:
+            return False
+        self._found = perform(connection, self._items)
+        return True
 
 
-_NUMBER = text("SELECT pg_current_xact_id()::text")
-_STATUS = text("SELECT pg_xact_status(CAST(CAST(:number AS text) AS xid8))")
+def _marking(_dialect: str) -> CompilerElement:
+    new = insert(commits)
+    later = commits.c.number < new.excluded.number
+    return new.on_conflict_do_update(
+        index_elements=[commits.c.writer], set_={"number": new.excluded.number, "at": new.excluded.at}, where=later
+    ).returning(commits.c.number)
+
+
+_MARK = Prepared(_marking)
 
 
 def _state(error: Exception) -> str:
@@ -202,7 +228,7 @@ def _state(error: Exception) -> str:
 
 def _gone(error: Exception) -> bool:
     """Whether the server, or the connection to it, went away or is not there yet."""
-    if isinstance(error, OSError | _UnknownError):
+    if isinstance(error, OSError):
         return True
     lost = isinstance(error, DBAPIError) and (error.connection_invalidated or "connection is closed" in str(error))
     return lost or _state(error) in _LOST

@@ -17,7 +17,7 @@ from sqlalchemy import (
     UniqueConstraint,
 )
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 """What this DSPEx reads and writes; a database of a higher one is refused."""
 
 metadata = MetaData(
@@ -246,3 +246,12 @@ leases = Table(
     Column("data", Text, nullable=False, server_default="{}"),
 )
 """Amounts shared by all runs of a store, taken in chunks: requests and tokens of a minute, dollars of a budget."""
+
+commits = Table(
+    "commits",
+    metadata,
+    Column("writer", String(40), primary_key=True),
+    Column("number", BigInteger, nullable=False),
+    Column("at", Float, nullable=False),
+)
+"""On a server: the last transaction of each that writes, so that one whose answer was lost can be asked for."""
