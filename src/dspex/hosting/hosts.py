@@ -6,7 +6,7 @@ import asyncio
 import secrets
 import time
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Literal, Protocol, TypedDict, Unpack
@@ -14,6 +14,8 @@ from typing import Literal, Protocol, TypedDict, Unpack
 from sqlalchemy import Connection
 
 from dspex.clients.budget import Budget
+from dspex.clients.call_store import MemoryCallStore
+from dspex.clients.stack import ModelStack
 from dspex.errors import ConfigurationError
 from dspex.hosting.building import Live, Wanted, code_of, posed, specify, workers
 from dspex.hosting.conducting import OnEvent, conduct
@@ -292,6 +294,16 @@ async def resume(
         await run.aclose()
 
 
+def _remembering(runtime: Runtime) -> Runtime:
+    """With a memory of calls, as a run that is kept has in its store: what a candidate leaves alone is replayed.
+
+    Without it the same search would cost more in memory than in a store, and find something else.
+    """
+    if isinstance(runtime.lm, ModelStack) and runtime.lm.policies.store is None:
+        return replace(runtime, lm=runtime.lm.with_store(MemoryCallStore()))
+    return runtime
+
+
 def _objectives(how: HowToSearch) -> Objectives:
     return Objectives(of=tuple(how.get("objectives", ("score",))), constraints=tuple(how.get("constraints", ())))
 
@@ -314,7 +326,7 @@ async def in_memory(
     own = None if isolation is None else await workers(isolation, program, live.metric, runtime, options)
     try:
         return await runner.optimize(
-            program, *data, live.metric, runtime, strategy=how.get("strategy", "auto"),
+            program, *data, live.metric, _remembering(runtime), strategy=how.get("strategy", "auto"),
             schedule=how.get("schedule"), budget=how.get("budget", DEFAULT_BUDGET),
             confirm=how.get("confirm"), seed=how.get("seed", 0), options=options,
             on_event=on_event, executor=live.desk or own, objectives=_objectives(how),
