@@ -100,6 +100,9 @@ def _beacon(*, schedule: ScheduleOf = response, surrogate: bool = True, **parts:
     return make
 
 
+UNCONFIRMED = "unconfirmed"
+"""Beside what is passed on: nothing is confirmed, and what counts is the candidate that led at the end."""
+
 ABLATIONS: Mapping[str, Variant] = {
     "auto-full": _changed("auto", schedule="full"),
     "auto-halving": _changed("auto", schedule="halving"),
@@ -107,7 +110,7 @@ ABLATIONS: Mapping[str, Variant] = {
     "auto-unpaired": _parts("auto", schedule=unpaired),
     "auto-no-bandit": _parts("auto", bandit=False),
     "auto-no-headroom": _changed("auto", options=SearchOptions(headroom=False)),
-    "auto-no-reserve": _changed("auto", options=SearchOptions(reserve=0.0)),
+    "auto-no-reserve": _changed("auto", options=SearchOptions(reserve=0.0), **{UNCONFIRMED: True}),
     "auto-with-surrogate": _parts("auto", chooser=Acquisition(AdditiveProcess(), stopping=False)),
     "auto-with-screening": _with("auto", Screening),
     "auto-with-tpe": _with("auto", lambda: ParzenMoves(needs=TYPED)),
@@ -121,3 +124,25 @@ ABLATIONS: Mapping[str, Variant] = {
     "beacon-no-stopping": _beacon(stopping=False),
 }
 """What comes before the first dash is what it is compared with."""
+
+WORDS: Mapping[str, str] = {
+    "auto-full": "no race: every candidate on every example",
+    "auto-halving": "no race: the better half is kept",
+    "auto-response": "item response says which examples are asked",
+    "auto-unpaired": "no pairing: means are compared as if of different examples",
+    "auto-no-bandit": "no bandit: every proposer gets as much",
+    "auto-no-headroom": "no headroom test",
+    "auto-no-reserve": "no reserve: nothing is confirmed, the leader is returned",
+    "auto-with-surrogate": "BEACON's surrogate and acquisition",
+    "auto-with-screening": "a factorial design of the typed variables",
+    "auto-with-tpe": "Optuna's estimator for the typed variables",
+    "auto-with-models": "models step by step",
+    "tpe-no-screening": "no factorial design",
+    "tpe-with-steps": "local steps",
+    "beacon-no-surrogate": "no surrogate",
+    "beacon-no-item-response": "no item response: means, and the plain race",
+    "beacon-no-bandit": "no bandit: every second candidate is new text",
+    "beacon-no-cooling": "costs do not count",
+    "beacon-no-stopping": "only the budget ends it",
+}
+"""What each is, for the page."""

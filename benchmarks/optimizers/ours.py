@@ -6,6 +6,7 @@ import asyncio
 import time
 
 import dspex
+from benchmarks.optimizers.ablations import UNCONFIRMED
 from benchmarks.optimizers.client import SessionClient
 from benchmarks.optimizers.families import world as world_of
 from benchmarks.optimizers.oracle import Oracle, runtime_of
@@ -27,12 +28,14 @@ async def _run(server: str, world: World, name: str, budget: int) -> Row:
     session = SessionClient.opened(server, world.family, world.seed, budget)
     runtime = runtime_of(world, session.models)
     seen: list[Event] = []
+    arguments = dict(VARIANTS[name]())
+    unconfirmed = bool(arguments.pop(UNCONFIRMED, False))
     began = time.perf_counter()
     try:
         result = await dspex.aoptimize(
             program(world), rows(world, world.splits["train"]), rows(world, world.splits["val"]), Remarking(world),
             runtime, budget=Budget(calls=budget), seed=world.seed, store=":memory:", on_event=seen.append,
-            **VARIANTS[name](),
+            **arguments,
         )  # fmt: skip
     finally:
         await runtime.lm.aclose()
@@ -41,7 +44,7 @@ async def _run(server: str, world: World, name: str, budget: int) -> Row:
     oracle = Oracle(world, session)
     try:
         trajectory, confirming = await _along(oracle, result, seen)
-        final = await oracle.score(result.program)
+        final = trajectory[-1][1] if unconfirmed else await oracle.score(result.program)
         trajectory = (*trajectory, (counts["calls"], final))
         return Row(
             world.family, world.seed, name, budget, counts["calls"], counts["proposals"],

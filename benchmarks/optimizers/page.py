@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from benchmarks.optimizers import measures, tables, verdicts
-from benchmarks.optimizers.ablations import ABLATIONS
+from benchmarks.optimizers.ablations import ABLATIONS, WORDS
 from benchmarks.optimizers.baselines import BASELINES
 from benchmarks.optimizers.families import FAMILIES
 from benchmarks.optimizers.plan import FEW, FLAT, OURS, PEERS, kinds
@@ -105,49 +105,48 @@ def _ablations(rows: Sequence[Row]) -> str:
     whole = {(row.family, row.seed, row.strategy, row.code): row for row in rows}
     last = {(row.family, row.seed, row.strategy): row for row in latest(rows)}
     lines = [
-        "| variant | family | pairs | share of the gain | less the whole's | below the seed | |",
-        "| --- | --- | ---: | --- | --- | ---: | --- |",
+        "| variant | what is changed | family | pairs | share of the gain | less the whole's | below the seed | |",
+        "| --- | --- | --- | ---: | --- | --- | ---: | --- |",
     ]
-    for name in ABLATIONS:
+    for name, words in WORDS.items():
         own = [row for row in last.values() if row.strategy == name]
         of = name.partition("-")[0]
         base = [
             whole.get((row.family, row.seed, of, row.code)) or last.get((row.family, row.seed, of)) for row in own
         ]  # fmt: skip
-        lines += _ablated(name, own, [row for row in base if row is not None])
+        lines += _ablated(f"`{name}` | {words}", own, [row for row in base if row is not None])
     told = (
-        "*Less the whole's* is the share of the gain with the change, less that without it: a part that is taken out "
-        "earns its place where this is below 0 and its interval without 0; a part that is put in, where it is above. "
-        "A warm start from what past runs taught does not exist yet, so that nothing can be taken out there."
+        "*Less the whole's* is the share of the gain with the change, less that without it. *Worse*: the interval is "
+        "below 0, so that what was taken out earns its place, or what was put in does harm; *better*: above 0. Worlds "
+        "without headroom are counted apart; `auto` itself is counted at the top of the page. A warm start from what "
+        "past runs taught does not exist yet, so that nothing can be taken out there."
     )
     return f"{told}\n\n" + "\n".join(lines) if len(lines) > 2 else f"{told}\n\nNone was run."
 
 
-def _ablated(name: str, own: Sequence[Row], base: Sequence[Row]) -> list[str]:
+def _ablated(first: str, own: Sequence[Row], base: Sequence[Row]) -> list[str]:
     """A variant's lines: pooled, then by family."""
     lines: list[str] = []
     for family in ["all", *dict.fromkeys(row.family for row in own)] if own else []:
-        here = [row for row in own if family in ("all", row.family)]
-        found = measures.versus(here, [row for row in base if family in ("all", row.family)])
-        first = f"`{name}`" if family == "all" else ""
-        verdict = _worth(name, found.more) if family == "all" else ""
-        lines.append(
-            f"| {first} | {family} | {found.more.n} | {tables.share(measures.gain(here))} | "
-            f"{tables.signed(found.more)} | {measures.below(here)} | {verdict} |"
-        )
+        here = [row for row in own if row.family == family or (family == "all" and row.family != FLAT)]
+        found = measures.versus(here, base)
+        pooled = family == "all"
+        figures = [tables.share(measures.gain(here)), tables.signed(found.more)] if family != FLAT else ["", ""]
+        cells = [
+            first if pooled else " | ", family, str(found.more.n), *figures, str(measures.below(here)),
+            _said(found.more) if pooled else "",
+        ]  # fmt: skip
+        lines.append(f"| {' | '.join(cells)} |")
     return lines
 
 
-def _worth(name: str, more: measures.Figure) -> str:
-    """What the interval says of the part."""
+def _said(more: measures.Figure) -> str:
+    """What the interval says of the change."""
     if not more.known or more.n < verdicts.FEWEST:
         return "too few"
-    added = "-with-" in name
-    if (more.low > 0) if added else (more.high < 0):
-        return "worth having"
-    if (more.high < 0) if added else (more.low > 0):
-        return "does harm"
-    return "no difference shown"
+    if more.high < 0:
+        return "worse"
+    return "better" if more.low > 0 else "no difference shown"
 
 
 def _listed(names: Sequence[str]) -> str:

@@ -26,6 +26,8 @@ ABLATED: Mapping[str, tuple[str, ...]] = {
     "auto": ("inferred", "relay", "parameters", "mixed"), "beacon": ("parameters", "models", "mixed"),
 }  # fmt: skip
 """Where the parts of a strategy are taken out."""
+UNRESERVED = "auto-no-reserve"
+"""Run without headroom as well: what the confirmation is worth is seen there."""
 
 
 def strategies_of(family: str) -> list[str]:
@@ -45,11 +47,12 @@ def looks(seeds: int, budget: int) -> list[Job]:
 
 def ablations(seeds: int, budget: int) -> list[Job]:
     """Parts taken out, on the worlds where the whole is run as well."""
-    return [
+    jobs = [
         Job(family, REPORTED + number, name, budget)
         for number in range(seeds) for name in ABLATIONS
         for family in ABLATED.get(name.partition("-")[0], ())
     ]  # fmt: skip
+    return [*jobs, *(Job(FLAT, REPORTED + number, UNRESERVED, budget) for number in range(3 * seeds))]
 
 
 def report(seeds: int = SEEDS, budget: int = BUDGET, flat: int = FLAT_RUNS) -> list[Job]:

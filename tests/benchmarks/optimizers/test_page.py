@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from benchmarks.optimizers.ablations import ABLATIONS, WORDS
 from benchmarks.optimizers.page import Circumstances, document
 from benchmarks.optimizers.rows import Row
 
@@ -42,25 +43,38 @@ def test_runs_below_the_seed_are_counted_over_all_that_have_no_headroom() -> Non
 def test_ablations_are_compared_with_the_whole() -> None:
     less = replace(OURS, strategy="auto-full", final_score=0.6)
     page = document(rows(OURS, less), CIRCUMSTANCES, "", "")
-    assert (
-        "| `auto-full` | all | 6 | 40 % (40 % to 40 %) | -40 points (-40 to -40) | 0 | worth having |\n"
-        "|  | rules | 6 | 40 % (40 % to 40 %) | -40 points (-40 to -40) | 0 |  |" in page
-    )
+    gain = "| 6 | 40 % (40 % to 40 %) | -40 points (-40 to -40) | 0 |"
+    first = f"| `auto-full` | no race: every candidate on every example | all {gain} worse |"
+    assert f"{first}\n|  |  | rules {gain}  |" in page
 
 
-def test_a_part_that_is_put_in_is_worth_having_where_it_adds_and_does_harm_where_it_takes() -> None:
+def test_a_change_is_better_or_worse_or_neither() -> None:
     more = replace(OURS, strategy="auto-with-tpe", final_score=0.9)
     less = replace(OURS, strategy="auto-with-models", final_score=0.7)
-    page = document(rows(OURS, more, less), CIRCUMSTANCES, "", "")
-    assert "+20 points (+20 to +20) | 0 | worth having |" in page
-    assert "-20 points (-20 to -20) | 0 | does harm |" in page
+    same = replace(OURS, strategy="auto-full")
+    page = document(rows(OURS, more, less, same), CIRCUMSTANCES, "", "")
+    assert "+20 points (+20 to +20) | 0 | better |" in page
+    assert "-20 points (-20 to -20) | 0 | worse |" in page
+    assert "+0 points (+0 to +0) | 0 | no difference shown |" in page
+
+
+def test_worlds_without_headroom_are_told_apart_in_ablations() -> None:
+    less = replace(OURS, strategy="auto-no-reserve")
+    flat = replace(less, family="flat", best_score=0.4, final_score=0.3)
+    page = document(rows(OURS, less, flat), CIRCUMSTANCES, "", "")
+    assert "| all | 6 | 80 % (80 % to 80 %) | +0 points (+0 to +0) | 0 | no difference shown |" in page
+    assert "|  |  | flat | 0 |  |  | 6 |  |" in page
+
+
+def test_every_ablation_is_told_in_words() -> None:
+    assert list(WORDS) == list(ABLATIONS)
 
 
 def test_an_ablation_is_paired_with_the_whole_of_the_same_code() -> None:
     then, now = replace(OURS, code="then", final_score=0.7), replace(OURS, code="now")
     less = replace(then, strategy="auto-full", final_score=0.6)
     page = document(rows(then, less, now), CIRCUMSTANCES, "", "")
-    assert "| `auto-full` | all | 6 | 40 % (40 % to 40 %) | -20 points (-20 to -20) | 0 | worth having |" in page
+    assert "every example | all | 6 | 40 % (40 % to 40 %) | -20 points (-20 to -20) | 0 | worse |" in page
     assert "rules | auto | 6 | 0.400 | 0.900 | 0.800 |" in page
     assert "Runs of ours are of 2 states of the code, as it went on; those of `auto` of 1." in page
 

@@ -54,6 +54,12 @@ def test_the_server_refuses_what_is_beyond_the_budget_and_counts_it(server: str)
     assert session.counts()["refused"] == 1
 
 
+def test_without_a_reserve_the_leader_is_returned_unconfirmed(server: str) -> None:
+    row = ours.run(server, "parameters", 2, "auto-no-reserve", 300)
+    assert row.confirm_calls == 0
+    assert row.final_score == row.trajectory[-1][1] > row.seed_score
+
+
 def test_the_same_search_twice_is_the_same(server: str) -> None:
     first, second = (ours.run(server, "rules", 2, "auto", 300) for _ in range(2))
     # What was spent so far may differ: free slots work ahead, within a part of the budget.
