@@ -87,6 +87,13 @@ def test_regret_of_a_replay_ends_where_the_best_is_found() -> None:
     assert replay.study(TABLE, 0, "optuna-random")[-1] == 0
 
 
+def test_a_replay_says_where_ours_leaves_more_and_where_less() -> None:
+    methods = {"auto": [[0.2, 0.2, 0.1, 0.0, 0.0]] * 3, "optuna-tpe": [[0.1, 0.2, 0.1, 0.0, 0.1]] * 3}
+    page = replay.told({"prompts": methods})
+    assert "`auto` leaves significantly more than `optuna-tpe` at 100 (+10.0), and significantly less" in page
+    assert "less than `optuna-tpe` at 1600 (-10.0) calls." in page
+
+
 def test_a_report_runs_peers_only_where_they_have_all_that_varies() -> None:
     jobs = report(seeds=1, flat=3)
     assert {job.family for job in jobs if job.theirs} == {name for name, item in FAMILIES.items() if item.shared}
