@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import sys
 from collections.abc import Mapping
+from dataclasses import replace
 
 import pytest
 
@@ -49,6 +50,17 @@ def test_draws_go_where_it_was_good_and_keep_the_conditions(joint: bool | None) 
     assert sum(map(good, found)) / len(found) > mean + 0.25
     assert sum(item["kind"] == "a" for item in found) > 12
     assert len({item["heat"] for item in found}) > 10, "draws of one round differ"
+
+
+def test_what_breaks_a_constraint_counts_less_than_whatever_breaks_none() -> None:
+    """The best heat breaks the constraint, that it stays above 0.6."""
+    seen = [replace(item, broken=max(0.0, 0.6 - float(item.values["heat"]))) for item in observed(60)]
+    for lower in ((), (1.0,)):
+        told = [replace(item, lower=lower) for item in seen]
+        heats = [float(item["heat"]) for item in draws(PARAMETERS, told, defined, Sampling(30, 3, None))]
+        assert sum(heat >= 0.6 for heat in heats) > 15
+    free = [float(item["heat"]) for item in draws(PARAMETERS, observed(60), defined, Sampling(30, 3, None))]
+    assert sum(heat >= 0.6 for heat in free) < 10
 
 
 def test_with_little_seen_the_draws_spread_over_the_whole() -> None:

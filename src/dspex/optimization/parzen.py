@@ -1,7 +1,8 @@
 """Optuna's tree-structured Parzen estimator over flat parameters: what was seen goes in, the next draws come out.
 
-Bergstra et al. 2011, multivariate as of Falkner et al. 2018, with groups for conditional parameters. Nothing is kept:
-the study is made anew of what was seen, in memory, whenever something is to be drawn.
+Bergstra et al. 2011, multivariate as of Falkner et al. 2018, with groups for conditional parameters, for several
+objectives as of Ozaki et al. 2022, with constraints. Nothing is kept: the study is made anew of what was seen, in
+memory, whenever something is to be drawn.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from importlib.util import find_spec
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from dspex.errors import ConfigurationError
 from dspex.optimization.parameters import Category, Parameter, Real, Suggest, Value, shortened
@@ -33,6 +34,8 @@ class Observed:
     score: float
     lower: tuple[float, ...] = ()
     """Further objectives, which are the better the lower; the same number in every observation."""
+    broken: float = 0.0
+    """How far it breaks a constraint: whatever breaks none is better than whatever does."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,10 +78,11 @@ def draws(
 
     known = {name: _distribution(parameter) for name, parameter in parameters.items()}
     with quiet():
+        sampler = partial(
+            optuna.samplers.TPESampler, constant_liar=True, n_startup_trials=how.startup, **_constrained()
+        )
         samplers = [
-            optuna.samplers.TPESampler(
-                seed=how.seed % 2**32, multivariate=joint, group=joint, constant_liar=True, n_startup_trials=how.startup
-            )
+            sampler(seed=how.seed % 2**32, multivariate=joint, group=joint)
             for joint in ((False, True) if how.joint is None else (how.joint,))
         ]
         more = len(observed[0].lower) if observed else 0
@@ -87,13 +91,25 @@ def draws(
         for item in observed:
             active = {name: known[name] for name in item.values}
             reached = [item.score, *item.lower]
-            study.add_trial(optuna.trial.create_trial(params=dict(item.values), distributions=active, values=reached))
+            study.add_trial(
+                optuna.trial.create_trial(
+                    params=dict(item.values), distributions=active, values=reached,
+                    system_attrs={"constraints": [item.broken]},
+                )
+            )  # fmt: skip
         found: list[T] = []
         for index in range(how.count):
             study.sampler = samplers[index % len(samplers)]
             trial = study.ask()
             found.append(define(partial(_suggested, trial)))
         return found
+
+
+def _constrained() -> dict[str, Any]:
+    """Optuna 5 goes by the constraints of the trials; before, a sampler also had to be told that there are any."""
+    from optuna.trial import FrozenTrial  # noqa: PLC0415 - heavy, and of an extra
+
+    return {} if hasattr(FrozenTrial, "constraints") else {"constraints_func": lambda _: ()}
 
 
 def _distribution(parameter: Parameter) -> BaseDistribution:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from dspex.kernel.ports import JSON
 from dspex.kernel.space import Configuration
+from dspex.optimization.outcomes import KEPT
 from dspex.optimization.parameters import encoding_of
 from dspex.optimization.parzen import Observed, Sampling, draws, require_optuna
 from dspex.optimization.ports import Candidate, Proposal, SearchView, Turn, VariableKind
@@ -27,7 +28,8 @@ class ParzenMoves:
     Every other draw takes each variable for itself, since interactions are rare, and every other all together. What it
     is told of a candidate is its gain over the seed program on the examples that both have, shrunk the more the fewer
     these are: a candidate that was lucky on eight examples is not taken for the best. Where cost, tokens or latency are
-    objectives too, the draws are those of the multi-objective estimator (Ozaki et al. 2022).
+    objectives too, the draws are those of the multi-objective estimator (Ozaki et al. 2022), and what likely breaks a
+    constraint counts less than whatever keeps them all.
     """
 
     name: str = "tpe"
@@ -42,7 +44,9 @@ class ParzenMoves:
         seen = _seen(search, gains)
         encoding = encoding_of(space, [item.values for item in seen])
         observed = [
-            Observed(encoding.encoded(item.values), gains[item.id], lower)
+            Observed(
+                encoding.encoded(item.values), gains[item.id], lower, max(0.0, KEPT - search.outcomes.kept(item.id))
+            )
             for item in seen
             if (lower := search.outcomes.lower(item.id)) is not None
         ]
