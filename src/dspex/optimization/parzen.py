@@ -109,7 +109,11 @@ def _constrained() -> dict[str, Any]:
     """Optuna 5 goes by the constraints of the trials; before, a sampler also had to be told that there are any."""
     from optuna.trial import FrozenTrial  # noqa: PLC0415 - heavy, and of an extra
 
-    return {} if hasattr(FrozenTrial, "constraints") else {"constraints_func": lambda _: ()}
+    return {} if hasattr(FrozenTrial, "constraints") else {"constraints_func": _none_of_its_own}
+
+
+def _none_of_its_own(trial: object) -> tuple[float, ...]:
+    return ()
 
 
 def _distribution(parameter: Parameter) -> BaseDistribution:
