@@ -32,10 +32,10 @@ def found(rows: Sequence[Row], flat: Sequence[Row], mine: Sequence[str]) -> str:
         for peer in PEERS:
             lines += _against_peer(rows, name, peer)
         lines += [
-            f"- {other}, where models or numbers vary: {tables.signed(found.more)} of the reachable gain at the end, "
-            f"in {found.more.n} worlds, {_leads(found.more)}."
+            f"- {other}, where models or numbers vary: {tables.signed(more)} of the reachable gain at the end, "
+            f"in {more.n} worlds, {_leads(more)}."
             for other in USUAL
-            if (found := _versus(rows, name, other, shared=False)).more.n >= FEWEST
+            if (more := _versus(rows, name, other, shared=False).more).n >= FEWEST
         ]
         own = [row for row in flat if row.strategy == name]
         if own:
