@@ -31,6 +31,7 @@ from tests.hosting.conftest import made
 from tests.hosting.durability import Bench, gone
 from tests.hosting.test_supervisor import Carriers, watched
 from tests.optimization.simulators import hinted, program, runtime
+from tests.servers.postgres import new_database
 
 SEGFAULT, EXIT, KILL, UNSEEN = -signal.SIGSEGV, 3, -signal.SIGKILL, None
 ONE, TWO, THREE = ("c", "1", 0), ("c", "2", 0), ("c", "3", 0)
@@ -223,12 +224,19 @@ def test_code_that_calls_sys_exit_ends_its_evaluation_alone() -> None:
     assert (found.score, found.error_kind, found.error) == (None, "crash", "crash: it called sys.exit(5)")
 
 
-@pytest.mark.parametrize(("act", "status"), [("segfault", "signal 11"), ("leave", "status 3"), ("gone", "status 0")])
+@pytest.mark.parametrize(
+    ("act", "status", "on"),
+    [
+        ("segfault", "signal 11", "file"), ("leave", "status 3", "file"), ("gone", "status 0", "file"),
+        ("segfault", "signal 11", "server"),
+    ],
+)  # fmt: skip
 def test_an_example_that_kills_its_process_twice_is_let_be_and_the_run_ends(
-    bench: Bench, tmp_path: Path, act: str, status: str
+    bench: Bench, tmp_path: Path, request: pytest.FixtureRequest, act: str, status: str, on: str
 ) -> None:
     """Whatever it dies of, also of a status that means something else when a process ends in order."""
-    given = made(bench, str(tmp_path / "dspex.db"), metric=hazards.told, acts=dict.fromkeys(range(1, 20, 4), act))
+    store = str(tmp_path / "dspex.db") if on == "file" else new_database(request.getfixturevalue("server"))
+    given = made(bench, store, metric=hazards.told, acts=dict.fromkeys(range(1, 20, 4), act))
     carriers = Carriers(bench, given)
     assert watched(carriers, RestartPolicy(most=3, base=0.01)) == 0  # more deaths than a run may have that stands still
     assert given.status().state == "completed"

@@ -75,6 +75,24 @@ def test_a_row_that_could_not_be_written_comes_out_of_what_follows(within: Withi
     within(test)
 
 
+def test_the_first_score_of_a_pair_stays(within: Within, url: str) -> None:
+    """Also where two processes, each with a copy of its own, have evaluated it."""
+
+    async def test(database: Database) -> None:
+        ledger = await begun(database)
+        again = await DurableLedger.load(database, "run")
+        for mine, score in ((ledger, 0.25), (again, 0.75)):
+            await mine.record(row("e0", score))
+            await mine.flush()
+        other = await open_database(url)
+        kept = await (await DurableLedger.load(other, "run")).read(PAIRS[0])
+        await other.aclose()
+        assert kept is not None
+        assert kept.score == 0.25
+
+    within(test)
+
+
 def test_a_ledger_is_read_back_as_it_was(within: Within) -> None:
     async def test(database: Database) -> None:
         ledger = await begun(database)

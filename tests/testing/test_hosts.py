@@ -13,11 +13,12 @@ from dspex.hosting.handle import Run
 from dspex.hosting.hosts import Host, InlineHost, ProcessHost
 from dspex.testing.hosts import HOST_CHECKS, HostCheck, HostSetting
 from dspex.testing.requiring import ConformanceError
+from tests.servers.postgres import new_database
 
 KINDS: dict[str, Callable[[], Host]] = {"inline": InlineHost, "process": ProcessHost}
 
 
-def given(store: str, make: Callable[[], Host]) -> HostSetting:
+def given(stores: tuple[str, str], make: Callable[[], Host]) -> HostSetting:
     @asynccontextmanager
     async def opened() -> AsyncGenerator[Host]:
         host = make()
@@ -26,13 +27,23 @@ def given(store: str, make: Callable[[], Host]) -> HostSetting:
         finally:
             await host.aclose()
 
-    return HostSetting(store, opened)
+    return HostSetting(stores[0], opened, stores[1])
+
+
+@pytest.fixture(params=["file", "server"])
+def stores(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[str, str]:
+    """Stores that nothing is in."""
+    if request.param == "file":
+        return str(tmp_path / "dspex.db"), str(tmp_path / "other.db")
+    monkeypatch.chdir(tmp_path)  # of a store that is no file, logs and flight records go below the working directory
+    url: str = request.getfixturevalue("server")
+    return new_database(url), new_database(url)
 
 
 @pytest.mark.parametrize("check", HOST_CHECKS, ids=lambda check: check.__name__)
 @pytest.mark.parametrize("kind", sorted(KINDS))
-def test_the_hosts_of_dspex_conform(kind: str, check: HostCheck, tmp_path: Path) -> None:
-    asyncio.run(check(given(str(tmp_path / "dspex.db"), KINDS[kind])))
+def test_the_hosts_of_dspex_conform(kind: str, check: HostCheck, stores: tuple[str, str]) -> None:
+    asyncio.run(check(given(stores, KINDS[kind])))
 
 
 class Idle:
@@ -51,4 +62,4 @@ def test_the_suite_notices_a_host_that_does_nothing(
 ) -> None:
     monkeypatch.setattr("dspex.testing.hosts.WAIT", 0.2)
     with pytest.raises(ConformanceError):
-        asyncio.run(check(given(str(tmp_path / "dspex.db"), Idle)))
+        asyncio.run(check(given((str(tmp_path / "dspex.db"), str(tmp_path / "other.db")), Idle)))

@@ -20,7 +20,7 @@ from sqlalchemy import Connection
 
 from dspex.hosting.carrier import BROKEN, RESTS, TAKEN
 from dspex.hosting.flight import flight_of, saw_end
-from dspex.hosting.liveness import RunLock, folder_of, lock_of
+from dspex.hosting.liveness import Owner, RunLock, alive, folder_of, lock_of
 from dspex.hosting.waiting import waits
 from dspex.optimization.ports import QUARANTINED
 from dspex.storage import runs
@@ -33,6 +33,8 @@ STORE_SECONDS = 3600.0
 _LONGEST_PAUSE = 30.0
 _PATIENCE = 10.0
 """Seconds for which a second supervisor waits for the first to end."""
+_LOOK = 0.5
+"""Seconds between looks at the lease of a carrier that another supervisor started."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +98,7 @@ class Supervisor:
                 await self.database.write(partial(runs.restarted, id=self.run, reason=reason))
             counted = False
             process = self.start()
-            status = await asyncio.to_thread(process.wait)
+            status = await self._ended(process)
             # Code of an evaluation may leave with any status: one that was in the air says that this was no end.
             fell = saw_end(flight_of(self.database.location, self.run), process.pid, status)
             if status == RESTS and not fell:
@@ -127,12 +129,23 @@ class Supervisor:
     async def _quarantined(self) -> int:
         return len(await self.database.read(partial(deaths_of, run=self.run, kills=QUARANTINED)))
 
+    async def _ended(self, process: subprocess.Popen[bytes]) -> int:
+        """Wait for the end of a carrier; returns how it ended. The dead hold no lease."""
+        status = await asyncio.to_thread(process.wait)
+        if folder_of(self.database.location) is None:
+            owner = Owner(Owner.here().host, process.pid)
+            await self.database.write(partial(runs.outlive, id=self.run, owner=str(owner)))
+        return status
+
     async def _adopted(self) -> None:
         """Wait while a process that an earlier supervisor started still carries the run."""
         lock = lock_of(self.database.location, self.run)
         if lock is not None:
             await asyncio.to_thread(lock.acquire, wait=True)
             lock.release()
+            return
+        while alive(self.database.location, await self._row(), time.time()):
+            await asyncio.sleep(_LOOK)
 
 
 def _crashed(connection: Connection, run: str, reason: str) -> None:

@@ -143,6 +143,11 @@ def let_go(connection: Connection, id: str) -> None:
     connection.execute(runs.update().where(runs.c.id == id).values(lease_until=None))
 
 
+def outlive(connection: Connection, id: str, owner: str) -> None:
+    """End the lease of an owner that is known to be dead."""
+    connection.execute(runs.update().where(runs.c.id == id, runs.c.owner == owner).values(lease_until=None))
+
+
 def overtaken(connection: Connection, id: str) -> None:
     """Commands that an earlier owner did not get to, and that a resumption has made void."""
     old = (commands.c.run == id, commands.c.handled.is_(None), commands.c.kind != "raise")

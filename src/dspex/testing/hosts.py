@@ -38,6 +38,14 @@ class HostSetting:
     """A store that it can reach, a new one for each check."""
     host: Callable[[], AbstractAsyncContextManager[Host]]
     """Makes one; without objects of this process, where it could have such."""
+    other: str | Path | None = None
+    """Another new store, for what compares two; None: a file beside `store`, which is a file then."""
+
+    def stores(self) -> tuple[str | Path, str | Path]:
+        if self.other is not None:
+            return self.store, self.other
+        require("://" not in str(self.store), "a host whose store is no file is checked with an `other` one")
+        return self.store, Path(self.store).with_name(f"other-{Path(self.store).name}")
 
 
 HostCheck = Callable[[HostSetting], Coroutine[Any, Any, None]]
@@ -89,9 +97,7 @@ async def carries_a_run_to_its_end(given: HostSetting) -> None:
 async def ends_as_in_every_host(given: HostSetting) -> None:
     """Two runs of one problem end equal: nothing of the search depends on where it is carried, or when."""
     ends: list[Any] = []
-    for number in range(2):
-        folder = Path(given.store) if "://" not in str(given.store) else None
-        store = given.store if folder is None else folder.with_name(f"{number}-{folder.name}")
+    for store in given.stores():
         async with (await prepared(store)).run as run, given.host() as host:
             await host.carry(run)
             await rested(run)

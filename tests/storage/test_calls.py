@@ -1,0 +1,111 @@
+"""The memory of calls in rows: intents before sending, the first answer stays, nothing is booked twice."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from sqlalchemy import Connection, select
+
+from dspex.kernel.ports import Completion, Request, Usage
+from dspex.storage import runs
+from dspex.storage.calls import DatabaseCallStore
+from dspex.storage.database import Database
+from dspex.storage.opening import open_database
+from dspex.storage.tables import calls
+
+Within = Callable[[Callable[[Database], Awaitable[Any]]], Any]
+REQUEST = Request("m/one", ({"role": "user", "content": "hello"},), {}, 0)
+USAGE = Usage(calls=1, input_tokens=3, output_tokens=2, usd=0.5)
+
+
+def answer(text: str) -> Completion:
+    return Completion(text, "stop", USAGE, "one", (), False)
+
+
+async def begun(database: Database, run: str = "run") -> DatabaseCallStore:
+    """The store of a process that has just taken the run over."""
+    if not await database.read(lambda c: [row for row in runs.listed(c) if row.id == run]):
+        spec: dict[str, Any] = {"id": run, "name": run, "spec": {}, "budget": {}, "strategy": "auto", "seed": 0}
+        await database.write(lambda c: runs.create(c, spec))
+    epoch = await database.write(lambda c: runs.claim(c, run, "", None))
+    return DatabaseCallStore(database, run, epoch, runs.fence(run, epoch))
+
+
+def states(connection: Connection) -> dict[str, tuple[str, int]]:
+    query = select(calls.c.key, calls.c.state, calls.c.sends)
+    return {row.key: (row.state, row.sends) for row in connection.execute(query)}
+
+
+def test_an_intent_is_committed_before_begin_returns(within: Within, url: str) -> None:
+    async def test(database: Database) -> None:
+        store, other = await begun(database), await open_database(url)
+        found = await asyncio.gather(*(store.begin(f"k{number}", REQUEST) for number in range(5)))
+        assert found == [None] * 5
+        assert await other.read(states) == {f"k{number}": ("intent", 1) for number in range(5)}
+        await other.aclose()
+
+    within(test)
+
+
+def test_an_answer_is_committed_before_put_returns_and_the_first_one_stays(within: Within, url: str) -> None:
+    async def test(database: Database) -> None:
+        store, other = await begun(database), await open_database(url)
+        await store.begin("k", REQUEST)
+        await store.put("k", REQUEST, answer("first"))
+        assert await other.read(states) == {"k": ("done", 1)}
+        await store.put("k", REQUEST, answer("second"))
+        found = await DatabaseCallStore(other).get("k")
+        assert found is not None
+        assert (found.text, found.usage.usd) == ("first", 0.5)
+        await other.aclose()
+
+    within(test)
+
+
+def test_a_call_that_was_not_heard_of_is_sent_again_and_counted(within: Within) -> None:
+    async def test(database: Database) -> None:
+        await (await begun(database)).begin("k", REQUEST)
+        store = await begun(database)
+        assert await database.read(states) == {"k": ("unknown", 1)}
+        assert await store.begin("k", REQUEST) is None
+        assert await database.read(states) == {"k": ("intent", 2)}
+        assert (await database.read(lambda c: runs.counts(c, "run")))["repeated_calls"] == 1
+        await store.abandon("k")  # it may have been billed the first time: it stays
+        assert await database.read(states) == {"k": ("intent", 2)}
+
+    within(test)
+
+
+def test_an_intent_that_was_never_sent_is_taken_back(within: Within) -> None:
+    async def test(database: Database) -> None:
+        store = await begun(database)
+        for key in ("k", "answered"):
+            await store.begin(key, REQUEST)
+        await store.put("answered", REQUEST, answer("it was"))
+        for key in ("k", "answered"):
+            await store.abandon(key)
+        assert await database.read(states) == {"answered": ("done", 1)}
+
+    within(test)
+
+
+def test_an_answer_that_nobody_has_booked_costs_what_it_cost_once(within: Within) -> None:
+    async def test(database: Database) -> None:
+        first = await begun(database)
+        await first.begin("k", REQUEST)
+        await first.put("k", REQUEST, answer("yes"))
+        assert await _usages(first) == [0, 0]  # who bought it has it in the books
+        assert await _usages(await begun(database)) == [1, 0]
+        again = DatabaseCallStore(database, "run", booked={"k"})
+        assert await _usages(again) == [0, 0]
+        assert await _usages(await begun(database, "another")) == [0, 0]
+
+    within(test)
+
+
+async def _usages(store: DatabaseCallStore) -> list[int]:
+    """Calls that are billed for one answer, asked for twice."""
+    found = [await store.begin("k", REQUEST) for _ in range(2)]
+    return [item.usage.calls for item in found if item is not None]
