@@ -52,6 +52,7 @@ class Changes(TypedDict, total=False):
     schedule: str | None
     program: Program
     model: str
+    teacher: str
     train: int
     """Examples to learn from."""
     acts: Mapping[int, str]
@@ -87,6 +88,7 @@ def wanted(base_url: str, **changes: Unpack[Changes]) -> Wanted:
             headroom=False,
             ahead=changes.get("ahead", 0.0),
             proposer_settings=limit,
+            teacher_model=changes.get("teacher") or None,
             **changes.get("outage", {}),
         ),
         isolation=changes.get("isolation"),

@@ -9,7 +9,7 @@ from random import Random
 import pytest
 
 from dspex.kernel.variables import Choice, Demos, Float, Text
-from dspex.optimization.ports import Proposal, Turn
+from dspex.optimization.ports import TAUGHT, Proposal, Turn
 from dspex.optimization.proposers.sampling import RandomDraws
 from dspex.optimization.strategies.table import CLASSIC, STRATEGIES
 from tests.hosting.conftest import copied, made
@@ -33,12 +33,14 @@ CALLS, SIMBA = 120, 450
 """Of a run; SIMBA's first step as published takes more."""
 
 
-def whole(bench: Bench, folder: Path, strategy: str, schedule: str | None) -> tuple[Prepared, Uninterrupted]:
+def whole(
+    bench: Bench, folder: Path, strategy: str, schedule: str | None, teacher: str = ""
+) -> tuple[Prepared, Uninterrupted]:
     """A queued run, and how it ends at one go."""
     calls = SIMBA if (strategy, schedule) == ("simba", CLASSIC) else CALLS
     template = made(
         bench, str(folder / "template.db"), strategy=strategy, schedule=schedule, program=GIVEN,
-        model="oracle/versed-one", calls=calls,
+        model="oracle/versed-one", calls=calls, teacher=teacher,
     )  # fmt: skip
     given = copied(template, folder)
     bench.oracle.behave(given.tag, delay=0.001)
@@ -62,12 +64,15 @@ def killed(bench: Bench, given: Prepared, total: int, rng: Random) -> dict[str, 
     return deaths
 
 
-def killed_again_and_again(bench: Bench, folder: Path, strategy: str, schedule: str | None = None) -> None:
-    template, expected = whole(bench, folder, strategy, schedule)
+def killed_again_and_again(
+    bench: Bench, folder: Path, strategy: str, schedule: str | None = None, teacher: str = ""
+) -> Uninterrupted:
+    template, expected = whole(bench, folder, strategy, schedule, teacher)
     assert len(expected.facts.rounds) > 2, "it did search"
     given = copied(template, folder)
     deaths = killed(bench, given, expected.bodies.total(), Random(f"{strategy}/{schedule}"))
     bench.carried_on(given, expected, deaths)
+    return expected
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -78,6 +83,12 @@ def _loaded(bench: Bench) -> None:
 @pytest.mark.parametrize(("strategy", "schedule"), FORMS)
 def test_killed_again_and_again(bench: Bench, tmp_path: Path, strategy: str, schedule: str | None) -> None:
     killed_again_and_again(bench, tmp_path, strategy, schedule)
+
+
+@pytest.mark.parametrize("schedule", [None, CLASSIC])
+def test_killed_with_a_teacher(bench: Bench, tmp_path: Path, schedule: str | None) -> None:
+    found = killed_again_and_again(bench, tmp_path, "bootstrap", schedule, "oracle/versed-teacher")
+    assert any(sample >= TAUGHT for _, _, sample, _, _ in found.facts.evaluations)
 
 
 class Forgetful(RandomDraws):

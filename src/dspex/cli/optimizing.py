@@ -97,6 +97,15 @@ def optimize(  # noqa: PLR0913 - the options of the command
             "--proposer-model", metavar="PROVIDER/NAME", help="The model that writes proposals.", show_default=False
         ),
     ] = None,
+    teacher_model: Annotated[
+        str | None,
+        typer.Option(
+            "--teacher-model",
+            metavar="PROVIDER/NAME",
+            help="The model that runs the program for demonstrations.",
+            show_default=False,
+        ),
+    ] = None,
     strategy: Annotated[
         str, typer.Option("--strategy", metavar="NAME", help=f"What is proposed: {', '.join(sorted(STRATEGIES))}.")
     ] = "auto",
@@ -162,7 +171,7 @@ def optimize(  # noqa: PLR0913 - the options of the command
     splits = _splits(found, _paths(project, data, files), as_metric(scorer).columns, seed)
     target = _target(None if reference is not None else project.program_path(program), out, force)
     budget = _budget(calls, usd, tokens, seconds)
-    options = _options(project.resolved.settings, proposer_model, concurrency)
+    options = _options(project.resolved.settings, (proposer_model, teacher_model), concurrency)
     if detach and out is not None:
         raise ConfigurationError("--out with --detach: the result stays with the run; `dspex runs export` writes it")
     _announce(found, splits, budget, strategy)
@@ -192,10 +201,10 @@ def optimize(  # noqa: PLR0913 - the options of the command
         tell(result, project.place(program), target)
 
 
-def _options(settings: Settings, proposer_model: str | None, concurrency: int | None) -> SearchOptions:
+def _options(settings: Settings, models: tuple[str | None, str | None], concurrency: int | None) -> SearchOptions:
     options = SearchOptions(
-        proposer_model=proposer_model, on_outage=settings.on_outage, outage_seconds=settings.outage_seconds,
-        probe_seconds=settings.probe_seconds,
+        proposer_model=models[0], teacher_model=models[1], on_outage=settings.on_outage,
+        outage_seconds=settings.outage_seconds, probe_seconds=settings.probe_seconds,
     )  # fmt: skip
     return options if concurrency is None else replace(options, concurrency=concurrency)
 

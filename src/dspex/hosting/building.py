@@ -25,7 +25,7 @@ from dspex.kernel.signature import Example
 from dspex.optimization.asking import Desk
 from dspex.optimization.objectives import PLAIN, Objectives
 from dspex.optimization.ports import Executor, SearchOptions, Strategy
-from dspex.optimization.problem import Problem, aimed, pose
+from dspex.optimization.problem import Problem, aimed, pose, require_models
 from dspex.optimization.strategies.finding import factory_of, is_path
 from dspex.optimization.strategies.table import strategy_of
 from dspex.optimization.tasks import TaskExecutor
@@ -116,6 +116,7 @@ def posed(wanted: Wanted) -> Problem:
     splits = {name: None if rows is None else list(rows) for name, rows in wanted.splits.items()}
     metric = as_metric(wanted.metric, wanted.runtime)
     problem = pose(wanted.program, splits, metric, wanted.budget, wanted.seed, wanted.runtime)
+    require_models((wanted.options.proposer_model, wanted.options.teacher_model), wanted.runtime)
     return aimed(problem, wanted.objectives, wanted.runtime)
 
 

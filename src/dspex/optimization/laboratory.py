@@ -34,6 +34,7 @@ from dspex.optimization.ports import (
     DEADLY,
     QUARANTINED,
     ROLLOUT,
+    TAUGHT,
     Assignment,
     Death,
     Evaluation,
@@ -44,7 +45,7 @@ from dspex.optimization.ports import (
     Trace,
 )
 from dspex.optimization.problem import Problem
-from dspex.optimization.rollouts import as_rollout
+from dspex.optimization.rollouts import as_rollout, as_taught
 from dspex.optimization.slots import Slots
 from dspex.optimization.tasks import TaskExecutor
 
@@ -163,6 +164,10 @@ class Laboratory:
             self.watch.failed(error)
             return error
 
+    @property
+    def taught(self) -> int:
+        return 0 if self.options.teacher_model is None else TAUGHT
+
     async def evaluate(self, pairs: Sequence[Pair]) -> list[Evaluation]:
         await self.perform(pairs)
         rows = [await self.ledger.read(pair) for pair in pairs]
@@ -280,9 +285,13 @@ class Laboratory:
         program = self.problem.program_by_id(candidate, self.ledger.candidates[candidate].values)
         if sample < ROLLOUT:
             return program
-        known = ("rollout", candidate)
+        known = ("taught" if sample >= TAUGHT else "rollout", candidate)
         if known not in self.problem.memory:
-            self.problem.memory[known] = as_rollout(program, self.runtime.modules)
+            modules, teacher = self.runtime.modules, self.options.teacher_model
+            taught = sample >= TAUGHT and teacher is not None
+            self.problem.memory[known] = (
+                as_taught(program, modules, str(teacher)) if taught else as_rollout(program, modules)
+            )
         found: Program = self.problem.memory[known]
         return found
 

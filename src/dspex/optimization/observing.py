@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dspex.optimization.outcomes import Outcome, Outcomes
-from dspex.optimization.ports import Ledger, SearchView
+from dspex.optimization.ports import TAUGHT, Ledger, SearchView
 
 
 class Observer:
@@ -18,6 +18,8 @@ class Observer:
         while self._seen < ledger.folded:
             for pair in ledger.rounds[self._seen].pairs:
                 candidate, example, sample = pair
+                if sample >= TAUGHT:
+                    continue  # what the teacher's model takes says nothing of the candidate
                 # A round that was abandoned has rows, and stays unseen.
                 if (example, sample) in ledger.scores(candidate) and (row := await ledger.read(pair)) is not None:
                     outcome = Outcome.of(row.score or 0.0, row.usage, row.seconds)

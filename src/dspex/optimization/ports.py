@@ -26,6 +26,8 @@ Pair = tuple[str, str, int]
 """(candidate, example, sample): what is evaluated, once."""
 ROLLOUT = 1000
 """Samples from this on are drawn at temperature 1, whatever temperature the candidate has: they are meant to differ."""
+TAUGHT = 1_000_000
+"""Samples from this on are run with the teacher's model in every step, for demonstrations."""
 VariableKind = Literal["float", "integer", "boolean", "choice", "text", "demos", "subset"]
 
 
@@ -266,6 +268,12 @@ class Lab(Protocol):
         self, messages: Sequence[Message], *, temperature: float, sample: int, model: str | None = None
     ) -> str:
         """The proposer model's answer; where none is named in the options, that of `model`, else the runtime's."""
+        ...
+
+    @property
+    def taught(self) -> int:
+        """The first sample of the runs that demonstrations are taken from: TAUGHT where the options name a teacher's
+        model, else 0."""
         ...
 
     async def evaluate(self, pairs: Sequence[Pair]) -> list[Evaluation]:
@@ -560,3 +568,5 @@ class SearchOptions:
     """`provider/name` of the model that writes proposals; None: that of the step they are for."""
     proposer_settings: Mapping[str, JSON] = field(default_factory=dict[str, JSON])
     """Further settings of its requests, such as max_tokens."""
+    teacher_model: str | None = None
+    """`provider/name` of the model that runs the program for bootstrapped demonstrations; None: its own models do."""

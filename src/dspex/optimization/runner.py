@@ -38,7 +38,7 @@ from dspex.optimization.ports import (
     SearchView,
     Strategy,
 )
-from dspex.optimization.problem import MIN_VAL, Problem, aimed, pose
+from dspex.optimization.problem import MIN_VAL, Problem, aimed, pose, require_models
 from dspex.optimization.result import OptimizationResult, tried
 from dspex.optimization.sameness import told_nothing
 from dspex.optimization.spending import Purse, price_of, reserved_share
@@ -82,8 +82,7 @@ async def optimize(  # noqa: PLR0913 - the public verb
     problem = aimed(problem, objectives, runtime)
     chosen = strategy_of(strategy, options, schedule)
     chosen.check(problem)
-    if options.proposer_model is not None:
-        runtime.lm.capabilities(options.proposer_model)  # a misspelt name or a missing key shows before it is paid
+    require_models((options.proposer_model, options.teacher_model), runtime)
     session = Session(on_event, executor=executor)
     return await Runner(problem, runtime, chosen, ledger or MemoryLedger(), options, session).run()
 

@@ -20,8 +20,9 @@ GOOD, FAIR = 0.999, 0.75
 class BootstrapDemonstrations:
     """Fills the demonstrations of each step with few examples that stand for many.
 
-    Where the training examples have every field of the step, they are the pool; otherwise the pool is what the step
-    took and gave in runs that scored (nearly) full marks. Sets are drawn so that they cover the pool in inputs and
+    Where the training examples have every field of the step, they are the pool; otherwise, and where a teacher's model
+    is named, the pool is what the step took and gave in runs that scored (nearly) full marks, by the teacher's model
+    first of all. Sets are drawn so that they cover the pool in inputs and
     outputs, with more weight on what the parent gets wrong; a parent that has a set already may keep a part of it.
     """
 
@@ -51,21 +52,25 @@ class BootstrapDemonstrations:
 
 async def _pool(turn: Turn, parent: Candidate, hole: Hole) -> Pool:
     """Of labelled examples, made once for a problem; of traces where there are none."""
-    problem = turn.search.problem
+    problem, taught = turn.search.problem, bool(turn.search.lab.taught)
     inputs = [item.name for item in hole.step.signature.inputs]
     outputs = [item.name for item in hole.step.signature.outputs]
+    if taught and len(shown := await _traced(turn, parent, hole)) > 1:
+        return pool_of(shown, inputs, outputs)
     key = ("demonstrations", hole.path)
     if key not in problem.memory:
         ordered = outcome_order(problem.train, outputs, problem.seed)
         problem.memory[key] = pool_of(labelled(hole.step, ordered)[:MOST], inputs, outputs)
     pool: Pool = problem.memory[key]
-    return pool if pool.items else pool_of(await _traced(turn, parent, hole), inputs, outputs)
+    return pool if pool.items or taught else pool_of(await _traced(turn, parent, hole), inputs, outputs)
 
 
 async def _traced(turn: Turn, parent: Candidate, hole: Hole) -> list[Worked]:
     """What the step took and gave in runs on training examples that came out right, of any candidate so far."""
     search = turn.search
-    rows = await search.lab.evaluate([(parent.id, example, 0) for example in search.minibatch(MINIBATCH)])
+    rows = await search.lab.evaluate(
+        [(parent.id, example, search.lab.taught) for example in search.minibatch(MINIBATCH)]
+    )
     known = {item.id for item in search.problem.train}
     for candidate in search.ledger.candidates:
         for (example, sample), score in search.ledger.scores(candidate).items():

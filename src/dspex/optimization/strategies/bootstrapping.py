@@ -86,7 +86,8 @@ def step(
     for item in moved:
         if not item.over(search.problem):
             teacher, candidate = _teacher(search, item, how)
-            pairs.append((teacher, ordered(search.problem, item.seed)[item.at].id, item.rollout))
+            example = ordered(search.problem, item.seed)[item.at].id
+            pairs.append((teacher, example, search.lab.taught + item.rollout))
             if candidate is not None:
                 fresh.setdefault(teacher, candidate)
     return moved, list(dict.fromkeys(pairs)), list(fresh.values())
@@ -176,11 +177,12 @@ def _moved(search: SearchView, walk: Walk, how: Bootstrapping) -> Walk:
     while not walk.over(search.problem):
         example = ordered(search.problem, walk.seed)[walk.at].id
         teacher, candidate = _teacher(search, walk, how)
-        pair = (teacher, example, walk.rollout)
+        sample = search.lab.taught + walk.rollout
+        pair = (teacher, example, sample)
         if candidate is not None or not (search.ledger.holds(pair) or search.ledger.failures(pair)):
             return walk
-        if how.right(search.ledger.scores(teacher).get((example, walk.rollout))):
-            walk = replace(walk, at=walk.at + 1, rollout=0, found=(*walk.found, (example, walk.rollout)))
+        if how.right(search.ledger.scores(teacher).get((example, sample))):
+            walk = replace(walk, at=walk.at + 1, rollout=0, found=(*walk.found, (example, sample)))
         elif walk.rollout + 1 < how.rollouts:
             walk = replace(walk, rollout=walk.rollout + 1)
         else:
@@ -191,7 +193,10 @@ def _moved(search: SearchView, walk: Walk, how: Bootstrapping) -> Walk:
 def _teacher(
     search: SearchView, walk: Walk, how: Bootstrapping, example: str | None = None
 ) -> tuple[str, Candidate | None]:
-    """The seed program, given labelled demonstrations where it has none; without the example that it is to run on."""
+    """The seed program, given labelled demonstrations where it has none; without the example that it is to run on.
+
+    Its samples from `lab.taught` on are run by the teacher's model, where one is named.
+    """
     problem = search.problem
     asked = problem.examples[example] if example is not None else ordered(problem, walk.seed)[walk.at]
     values = dict(problem.program.values)

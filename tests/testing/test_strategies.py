@@ -14,7 +14,6 @@ import pytest
 from dspex.errors import ConfigurationError, UnknownNameError
 from dspex.kernel.ports import Request
 from dspex.kernel.variables import Float
-from dspex.optimization.conformance import check_proposer, check_schedule, check_strategy
 from dspex.optimization.ports import Proposal, Round, SearchOptions, SearchView, Turn, VariableKind
 from dspex.optimization.proposers.crossover import Crossover, Trimming
 from dspex.optimization.proposers.demonstrations import BootstrapDemonstrations
@@ -25,6 +24,7 @@ from dspex.optimization.schedules.table import SCHEDULES
 from dspex.optimization.strategies import finding
 from dspex.optimization.strategies.portfolio import Portfolio
 from dspex.optimization.strategies.table import STRATEGIES, strategy_named
+from dspex.testing.strategies import check_proposer, check_schedule, check_strategy
 from tests.optimization.searching import searched
 from tests.optimization.simulators import cool, program
 
