@@ -31,8 +31,10 @@ from dspex.kernel.variables import Text
 from dspex.modules.prediction import predict
 from dspex.optimization.laboratory import Laboratory
 from dspex.optimization.ledger import MemoryLedger
-from dspex.optimization.ports import Candidate, Ledger, Round, SearchOptions
+from dspex.optimization.options import SearchOptions
+from dspex.optimization.ports import Ledger
 from dspex.optimization.problem import Problem, pose
+from dspex.optimization.rows import Candidate, Round
 from dspex.storage import runs
 from dspex.storage.calls import DatabaseCallStore
 from dspex.storage.database import Database

@@ -12,7 +12,8 @@ from dataclasses import dataclass, replace
 from statistics import NormalDist, fmean, pvariance
 from typing import Any
 
-from dspex.optimization.ports import Proposer, ScheduleOf, SearchOptions, SearchView
+from dspex.optimization.deciding import Proposer, ScheduleOf, SearchView
+from dspex.optimization.options import SearchOptions
 from dspex.optimization.proposers.models import ModelChoice
 from dspex.optimization.proposers.sampling import TYPED, LocalSteps
 from dspex.optimization.proposers.screening import Screening

@@ -17,7 +17,7 @@ from typing import Any
 from benchmarks.optimizers import measures
 from benchmarks.optimizers.outcomes import Table, folder, formats
 from benchmarks.optimizers.replay import CALLS, search, study
-from dspex.optimization.ports import SearchOptions
+from dspex.optimization.options import SearchOptions
 from dspex.optimization.strategies.acquisition import Acquisition
 from dspex.optimization.strategies.portfolio import Portfolio
 from dspex.optimization.strategies.table import strategy_named

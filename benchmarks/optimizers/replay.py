@@ -29,7 +29,7 @@ from benchmarks.optimizers.outcomes import Table, folder, formats, prompts
 from dspex import Budget, Choice, Dataset, ExactMatch, Program, ScriptedLM
 from dspex.errors import ConfigurationError
 from dspex.kernel.ports import JSON, Event, Request
-from dspex.optimization.ports import SearchOptions
+from dspex.optimization.options import SearchOptions
 
 VAL, CONFIRM = 200, 8
 """The confirm split is as small as it may be: it is no part of what is compared."""

@@ -97,7 +97,7 @@ if TYPE_CHECKING:
     from dspex.modules.prediction import chain_of_thought as chain_of_thought
     from dspex.modules.prediction import predict as predict
     from dspex.modules.registry import module as module
-    from dspex.optimization.ports import SearchOptions as SearchOptions
+    from dspex.optimization.options import SearchOptions as SearchOptions
 
 __all__ = [
     "AsyncRun",
@@ -192,7 +192,7 @@ _PLACES = {
     "Score": "dspex.kernel.ports:Score",
     "ScriptedLM": "dspex.clients.scripted:ScriptedLM",
     "Search": "dspex.durable:Search",
-    "SearchOptions": "dspex.optimization.ports:SearchOptions",
+    "SearchOptions": "dspex.optimization.options:SearchOptions",
     "Signature": "dspex.kernel.signature:Signature",
     "State": "dspex.kernel.state:State",
     "Step": "dspex.kernel.program:Step",

@@ -14,7 +14,7 @@ from dspex.kernel.ports import Runtime, Score
 from dspex.kernel.program import Program
 from dspex.kernel.signature import Example
 from dspex.optimization.asking import Trial
-from dspex.optimization.ports import Strategy
+from dspex.optimization.deciding import Strategy
 from dspex.optimization.result import OptimizationResult
 
 P = ParamSpec("P")

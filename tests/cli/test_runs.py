@@ -14,7 +14,7 @@ import dspex as library
 from dspex.clients.budget import Budget
 from dspex.configuration.files import load
 from dspex.errors import ConfigurationError
-from dspex.optimization.ports import SearchOptions
+from dspex.optimization.options import SearchOptions
 from dspex.optimization.problem import MIN_VAL
 from tests.cli.conftest import Dspex
 from tests.cli.test_over_http import once, project, started

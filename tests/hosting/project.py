@@ -17,7 +17,7 @@ from dspex.kernel.program import Program
 from dspex.kernel.signature import Example
 from dspex.kernel.state import State
 from dspex.kernel.variables import Demos, Text
-from dspex.optimization.ports import SearchOptions
+from dspex.optimization.options import SearchOptions
 from dspex.storage import programs
 from dspex.storage.database import Database
 from tests.optimization.simulators import program, rows

@@ -17,7 +17,8 @@ from dspex.kernel.ports import Score, Usage
 from dspex.kernel.variables import Demos, Float, Text
 from dspex.optimization.asking import Trial
 from dspex.optimization.ledger import MemoryLedger
-from dspex.optimization.ports import AHEAD, SearchOptions
+from dspex.optimization.options import SearchOptions
+from dspex.optimization.rows import AHEAD
 from dspex.optimization.runner import optimize
 from tests.optimization.simulators import cool, counted, gold, hinted, is_proposal, program, runtime, share, splits
 

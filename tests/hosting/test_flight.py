@@ -22,7 +22,8 @@ from dspex.hosting.supervisor import RestartPolicy
 from dspex.kernel.ports import NO_USAGE
 from dspex.kernel.signature import Example
 from dspex.optimization.ledger import MemoryLedger
-from dspex.optimization.ports import QUARANTINED, Assignment, Death, Pair
+from dspex.optimization.ports import Assignment
+from dspex.optimization.rows import QUARANTINED, Death, Pair
 from dspex.optimization.tasks import TaskExecutor
 from dspex.storage import data, runs
 from dspex.storage.ledgers import rows_of

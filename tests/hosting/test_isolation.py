@@ -33,7 +33,8 @@ from dspex.kernel.signature import Example
 from dspex.kernel.state import State
 from dspex.kernel.variables import Demos, Text
 from dspex.modules.functions import function
-from dspex.optimization.ports import Assignment, SearchOptions
+from dspex.optimization.options import SearchOptions
+from dspex.optimization.ports import Assignment
 from dspex.optimization.tasks import TaskExecutor
 from dspex.storage.database import StorageError
 from tests.hosting import hazards

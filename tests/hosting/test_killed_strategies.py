@@ -9,8 +9,9 @@ from random import Random
 import pytest
 
 from dspex.kernel.variables import Choice, Demos, Float, Text
-from dspex.optimization.ports import TAUGHT, Proposal, Turn
+from dspex.optimization.deciding import Turn
 from dspex.optimization.proposers.sampling import RandomDraws
+from dspex.optimization.rows import TAUGHT, Proposal
 from dspex.optimization.strategies.table import CLASSIC, STRATEGIES
 from tests.hosting.conftest import copied, made
 from tests.hosting.durability import Bench, Journal, Prepared, Uninterrupted, ended_by_kill, gone

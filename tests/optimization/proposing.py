@@ -11,10 +11,12 @@ from dspex.evaluation.metrics import ExactMatch
 from dspex.evaluation.scoring import as_metric
 from dspex.kernel.ports import Request
 from dspex.kernel.program import Program
+from dspex.optimization.deciding import Proposer, SearchView, Turn
 from dspex.optimization.laboratory import Laboratory
 from dspex.optimization.ledger import MemoryLedger
-from dspex.optimization.ports import Candidate, Proposal, Proposer, Round, SearchOptions, SearchView, Turn
+from dspex.optimization.options import SearchOptions
 from dspex.optimization.problem import Problem
+from dspex.optimization.rows import Candidate, Proposal, Round
 from tests.optimization.simulators import hinted, rows, runtime
 
 Values = dict[str, Any]

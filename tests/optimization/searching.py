@@ -12,8 +12,9 @@ from dspex.evaluation.metrics import ExactMatch
 from dspex.kernel.ports import Metric, Request, Runtime
 from dspex.kernel.program import Program
 from dspex.optimization.ledger import MemoryLedger
-from dspex.optimization.ports import Evaluation, SearchOptions
+from dspex.optimization.options import SearchOptions
 from dspex.optimization.result import OptimizationResult
+from dspex.optimization.rows import Evaluation
 from dspex.optimization.runner import optimize
 from tests.optimization.simulators import hinted, runtime, share, splits
 

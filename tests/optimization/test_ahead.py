@@ -20,8 +20,9 @@ from dspex.kernel.variables import Demos, Text
 from dspex.modules.prediction import predict
 from dspex.optimization.booking import Booking, less
 from dspex.optimization.ledger import MemoryLedger
-from dspex.optimization.ports import AHEAD, Candidate, Evaluation, Pair, Round, SearchOptions, Trace
+from dspex.optimization.options import SearchOptions
 from dspex.optimization.result import OptimizationResult
+from dspex.optimization.rows import AHEAD, Candidate, Evaluation, Pair, Round, Trace
 from dspex.optimization.runner import optimize
 from dspex.optimization.slots import Slots
 from tests.optimization.simulators import Colour, guidance, hinted, is_proposal, share, splits

@@ -17,8 +17,8 @@ from dspex.kernel.state import State
 from dspex.kernel.variables import Demos, Text
 from dspex.modules.prediction import chain_of_thought, predict
 from dspex.optimization.ledger import MemoryLedger
-from dspex.optimization.ports import Candidate, Trace
 from dspex.optimization.result import OptimizationResult
+from dspex.optimization.rows import Candidate, Trace
 from dspex.optimization.runner import optimize
 from dspex.optimization.stages import holes
 from dspex.optimization.strategies.bootstrap import BootstrapSearch

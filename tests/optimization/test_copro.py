@@ -18,8 +18,8 @@ from dspex.kernel.signature import Input, Output, Signature
 from dspex.kernel.variables import Float, Text
 from dspex.modules.prediction import predict
 from dspex.optimization.ledger import MemoryLedger
-from dspex.optimization.ports import Round
 from dspex.optimization.result import OptimizationResult
+from dspex.optimization.rows import Round
 from dspex.optimization.runner import optimize
 from dspex.optimization.strategies.copro import Copro
 from tests.optimization.simulators import (

@@ -13,10 +13,12 @@ from dspex.kernel.ports import Request
 from dspex.kernel.signature import Example
 from dspex.kernel.variables import Text
 from dspex.optimization.credit import Credit, credited
+from dspex.optimization.deciding import SearchView
 from dspex.optimization.laboratory import Laboratory
 from dspex.optimization.ledger import MemoryLedger
-from dspex.optimization.ports import Candidate, Evaluation, Round, SearchOptions, SearchView, Trace
+from dspex.optimization.options import SearchOptions
 from dspex.optimization.problem import Problem
+from dspex.optimization.rows import Candidate, Evaluation, Round, Trace
 from dspex.optimization.stages import holes
 from tests.optimization.searching import searched
 from tests.optimization.simulators import answered, counted, gold, is_proposal, relay, rows, runtime, share, text_in

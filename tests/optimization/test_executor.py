@@ -11,8 +11,10 @@ from dspex.evaluation.metrics import ExactMatch
 from dspex.evaluation.scoring import as_metric
 from dspex.kernel.variables import Demos, Text
 from dspex.optimization.ledger import MemoryLedger
-from dspex.optimization.ports import Assignment, Pair, SearchOptions
+from dspex.optimization.options import SearchOptions
+from dspex.optimization.ports import Assignment
 from dspex.optimization.problem import pose
+from dspex.optimization.rows import Pair
 from dspex.optimization.runner import Runner, Session
 from dspex.optimization.strategies.table import strategy_of
 from dspex.optimization.tasks import TaskExecutor

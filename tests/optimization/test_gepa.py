@@ -20,12 +20,14 @@ from dspex.kernel.state import State
 from dspex.kernel.variables import Demos, Float, Text
 from dspex.optimization.batches import filled_batch
 from dspex.optimization.champions import champions, drawn, undominated
+from dspex.optimization.deciding import SearchView
 from dspex.optimization.laboratory import Laboratory
 from dspex.optimization.ledger import MemoryLedger
 from dspex.optimization.lineage import Descent, merge_of, telling
-from dspex.optimization.ports import Candidate, Evaluation, Round, SearchOptions, SearchView
+from dspex.optimization.options import SearchOptions
 from dspex.optimization.problem import Problem
 from dspex.optimization.result import OptimizationResult
+from dspex.optimization.rows import Candidate, Evaluation, Round
 from dspex.optimization.strategies.gepa import Gepa, Standing, Trial, metric_calls
 from tests.optimization.searching import found_alike, searched
 from tests.optimization.simulators import (

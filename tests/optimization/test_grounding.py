@@ -16,10 +16,11 @@ from dspex.kernel.program import Program
 from dspex.kernel.signature import Input, Output, Signature
 from dspex.kernel.variables import Demos, Text
 from dspex.modules.prediction import predict
+from dspex.optimization.deciding import SearchView
 from dspex.optimization.grounding import TIPS, source_of, summary_of
 from dspex.optimization.laboratory import Laboratory
 from dspex.optimization.ledger import MemoryLedger
-from dspex.optimization.ports import SearchOptions, SearchView
+from dspex.optimization.options import SearchOptions
 from dspex.optimization.problem import Problem
 from dspex.optimization.proposers.grounded import Grounded
 from tests.optimization.proposing import proposed

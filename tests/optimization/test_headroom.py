@@ -14,7 +14,8 @@ from dspex.kernel.variables import Choice, Float, Text
 from dspex.modules.flow import choose
 from dspex.modules.prediction import chain_of_thought, predict
 from dspex.optimization.ledger import MemoryLedger
-from dspex.optimization.ports import Pair, SearchOptions
+from dspex.optimization.options import SearchOptions
+from dspex.optimization.rows import Pair
 from dspex.optimization.strategies.headroom import CALLS, UNLIKELY, WINS, showable
 from tests.optimization.searching import rows_of, searched
 from tests.optimization.simulators import HINT, Colour, answered, hinted, program, share, splits, text_in

@@ -8,7 +8,7 @@ import pytest
 
 from dspex.kernel.ports import Usage
 from dspex.optimization.ledger import MemoryLedger
-from dspex.optimization.ports import Candidate, Death, Evaluation, Round
+from dspex.optimization.rows import Candidate, Death, Evaluation, Round
 
 SEED = Candidate("s", {}, "seed", (), "", 0)
 

@@ -20,9 +20,10 @@ from dspex.kernel.program import Program
 from dspex.kernel.variables import Demos, Float, Text
 from dspex.modules.prediction import predict
 from dspex.optimization.ledger import MemoryLedger
-from dspex.optimization.ports import Round, SearchOptions
+from dspex.optimization.options import SearchOptions
 from dspex.optimization.problem import Problem
 from dspex.optimization.result import OptimizationResult
+from dspex.optimization.rows import Round
 from dspex.optimization.runner import optimize
 from dspex.optimization.strategies.mipro import Mipro, Plan, Preset, plan_of
 from dspex.optimization.strategies.table import strategy_named

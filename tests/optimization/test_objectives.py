@@ -16,8 +16,8 @@ from dspex.kernel.variables import Choice, Float
 from dspex.optimization.fronts import Front, Point
 from dspex.optimization.ledger import MemoryLedger
 from dspex.optimization.objectives import Objectives
+from dspex.optimization.options import SearchOptions
 from dspex.optimization.outcomes import Outcome, Outcomes
-from dspex.optimization.ports import SearchOptions
 from dspex.optimization.result import OptimizationResult
 from tests.optimization.searching import TIMING, rows_of, searched
 from tests.optimization.simulators import answered, counted, program, share, text_in

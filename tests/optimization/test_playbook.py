@@ -17,13 +17,15 @@ from dspex.kernel.ports import Request, Score
 from dspex.kernel.signature import Example
 from dspex.kernel.state import State
 from dspex.kernel.variables import Text
+from dspex.optimization.deciding import SearchView, Turn
 from dspex.optimization.laboratory import Laboratory
 from dspex.optimization.ledger import MemoryLedger
+from dspex.optimization.options import SearchOptions
 from dspex.optimization.parts import Tally, parts_of, tallies, without
-from dspex.optimization.ports import Candidate, Evaluation, Round, SearchOptions, SearchView, Turn
 from dspex.optimization.problem import Problem
 from dspex.optimization.proposers.crossover import Trimming
 from dspex.optimization.proposers.playbook import LONGEST, MOST, Lesson, divided, extended, read_lessons
+from dspex.optimization.rows import Candidate, Evaluation, Round
 from dspex.optimization.stages import holes
 from tests.optimization.searching import found_alike, searched
 from tests.optimization.simulators import HINT, answered, counted, guidance, program, rows, runtime, share, text_in

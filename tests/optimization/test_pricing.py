@@ -18,11 +18,13 @@ from dspex.kernel.program import Program
 from dspex.kernel.signature import Input, Output, Signature
 from dspex.kernel.variables import Choice, Text
 from dspex.modules.prediction import predict
+from dspex.optimization.deciding import SearchView
 from dspex.optimization.laboratory import Laboratory
 from dspex.optimization.ledger import MemoryLedger
-from dspex.optimization.ports import Candidate, Pair, Round, SearchOptions, SearchView
+from dspex.optimization.options import SearchOptions
 from dspex.optimization.pricing import stage_prices
 from dspex.optimization.problem import Problem
+from dspex.optimization.rows import Candidate, Pair, Round
 from dspex.optimization.spending import price_of
 from tests.optimization.simulators import answered, rows, runtime, text_in
 

@@ -13,9 +13,11 @@ from dspex.clients.budget import Budget
 from dspex.evaluation.metrics import ExactMatch
 from dspex.evaluation.scoring import as_metric
 from dspex.kernel.variables import Float
+from dspex.optimization.deciding import SearchView
 from dspex.optimization.ledger import MemoryLedger
-from dspex.optimization.ports import Candidate, Evaluation, Lab, Pair, Round, SearchView
+from dspex.optimization.ports import Lab
 from dspex.optimization.problem import Problem
+from dspex.optimization.rows import Candidate, Evaluation, Pair, Round
 from dspex.optimization.schedules.racing import Lane, Race, Standing
 from tests.optimization.simulators import program, rows
 

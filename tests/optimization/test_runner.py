@@ -36,7 +36,7 @@ from dspex.kernel.variables import Choice, Demos, Float, Text
 from dspex.modules.flow import choose
 from dspex.modules.prediction import chain_of_thought, predict
 from dspex.optimization.ledger import MemoryLedger
-from dspex.optimization.ports import SearchOptions
+from dspex.optimization.options import SearchOptions
 from dspex.optimization.problem import pose
 from dspex.optimization.result import OptimizationResult
 from dspex.optimization.runner import Runner, Session

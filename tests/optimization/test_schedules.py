@@ -19,9 +19,11 @@ from dspex.evaluation.metrics import ExactMatch
 from dspex.evaluation.scoring import as_metric
 from dspex.kernel.ports import JSON
 from dspex.kernel.variables import Float
+from dspex.optimization.deciding import Schedule, SearchView
 from dspex.optimization.ledger import MemoryLedger
-from dspex.optimization.ports import Candidate, Evaluation, Lab, Pair, Round, Schedule, SearchView
+from dspex.optimization.ports import Lab
 from dspex.optimization.problem import MIN_VAL, Problem
+from dspex.optimization.rows import Candidate, Evaluation, Pair, Round
 from dspex.optimization.schedules.table import SCHEDULES, schedule_named
 from tests.optimization.simulators import program, rows, share
 

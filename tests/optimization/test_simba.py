@@ -22,10 +22,11 @@ from dspex.optimization.batches import whole_batch
 from dspex.optimization.buckets import Batch, Run, contrast_in, dropped, percentile, poisson, shown_by, softly, top
 from dspex.optimization.laboratory import Laboratory
 from dspex.optimization.ledger import MemoryLedger
-from dspex.optimization.ports import ROLLOUT, Candidate, Round, SearchOptions
+from dspex.optimization.options import SearchOptions
 from dspex.optimization.problem import Problem
 from dspex.optimization.result import OptimizationResult
 from dspex.optimization.rollouts import as_rollout
+from dspex.optimization.rows import ROLLOUT, Candidate, Round
 from dspex.optimization.strategies.simba import Simba, entrants, program_runs
 from tests.optimization.searching import found_alike, searched
 from tests.optimization.simulators import (

@@ -12,7 +12,7 @@ from dspex.evaluation.metrics import ExactMatch
 from dspex.kernel.ports import Capabilities, Completion, Request, Runtime, Usage
 from dspex.kernel.variables import Demos, Text
 from dspex.optimization.ledger import MemoryLedger
-from dspex.optimization.ports import Evaluation
+from dspex.optimization.rows import Evaluation
 from dspex.optimization.spending import price_of
 from tests.optimization.searching import searched
 from tests.optimization.simulators import hinted, program, runtime, splits

@@ -18,8 +18,9 @@ from dspex.kernel.ports import Request
 from dspex.kernel.program import Program
 from dspex.kernel.variables import Choice, Demos, Float, Text
 from dspex.optimization.ledger import MemoryLedger
-from dspex.optimization.ports import Round, SearchOptions
+from dspex.optimization.options import SearchOptions
 from dspex.optimization.result import OptimizationResult
+from dspex.optimization.rows import Round
 from dspex.optimization.runner import optimize
 from dspex.optimization.strategies.table import CLASSIC, STRATEGIES, strategy_named
 from tests.optimization.simulators import (

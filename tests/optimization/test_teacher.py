@@ -16,7 +16,8 @@ from dspex.kernel.program import Program
 from dspex.kernel.variables import Demos
 from dspex.modules.prediction import chain_of_thought
 from dspex.optimization.ledger import MemoryLedger
-from dspex.optimization.ports import TAUGHT, SearchOptions
+from dspex.optimization.options import SearchOptions
+from dspex.optimization.rows import TAUGHT
 from dspex.optimization.strategies.table import CLASSIC
 from tests.optimization.searching import found_alike, searched
 from tests.optimization.simulators import Colour, answered, share, splits, text_in

@@ -18,10 +18,13 @@ from dspex.kernel.space import Configuration
 from dspex.kernel.variables import Choice, Demos, Float, Integer, Subset, Text
 from dspex.modules.flow import choose
 from dspex.modules.prediction import chain_of_thought, predict
+from dspex.optimization.deciding import SearchView, Turn
 from dspex.optimization.ledger import MemoryLedger
-from dspex.optimization.ports import Candidate, Evaluation, Lab, Proposal, Round, SearchOptions, SearchView, Turn
+from dspex.optimization.options import SearchOptions
+from dspex.optimization.ports import Lab
 from dspex.optimization.problem import Problem
 from dspex.optimization.proposers.tpe import MOST, ParzenMoves
+from dspex.optimization.rows import Candidate, Evaluation, Proposal, Round
 from dspex.optimization.strategies.table import strategy_named
 from tests.optimization.proposing import Values
 from tests.optimization.simulators import Colour, program, rows, share

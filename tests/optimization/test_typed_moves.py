@@ -20,11 +20,13 @@ from dspex.kernel.signature import Input, Output, Signature
 from dspex.kernel.variables import Boolean, Choice, Demos, Float, Integer, Subset, Text
 from dspex.modules.flow import choose
 from dspex.modules.prediction import chain_of_thought, predict
+from dspex.optimization.deciding import Proposer, SearchView, Turn
 from dspex.optimization.ledger import MemoryLedger
-from dspex.optimization.ports import Candidate, Evaluation, Lab, Proposal, Proposer, Round, SearchView, Turn
+from dspex.optimization.ports import Lab
 from dspex.optimization.problem import Problem
 from dspex.optimization.proposers.models import ModelChoice
 from dspex.optimization.proposers.screening import Screening, balanced, design_of
+from dspex.optimization.rows import Candidate, Evaluation, Proposal, Round
 from dspex.optimization.runner import optimize
 from tests.optimization.proposing import Values
 from tests.optimization.simulators import Colour, answered, program, rows, runtime, share, splits, text_in

@@ -11,12 +11,13 @@ import pytest
 from dspex.kernel.ports import Completion, Request, Usage
 from dspex.kernel.variables import Float
 from dspex.modules.prediction import predict
+from dspex.optimization.deciding import Turn
 from dspex.optimization.fronts import Front
 from dspex.optimization.ledger import MemoryLedger
 from dspex.optimization.objectives import Objectives
 from dspex.optimization.outcomes import Outcomes
-from dspex.optimization.ports import Proposal, Turn
 from dspex.optimization.proposers.tpe import ParzenMoves
+from dspex.optimization.rows import Proposal
 from dspex.optimization.schedules.table import schedule_named
 from dspex.optimization.strategies.portfolio import Portfolio
 from tests.optimization.searching import searched

@@ -11,7 +11,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import create_async_engine
 
 from dspex.kernel.ports import Event
-from dspex.optimization.ports import AHEAD, Candidate, Death, Evaluation, Round
+from dspex.optimization.rows import AHEAD, Candidate, Death, Evaluation, Round
 from dspex.storage import runs
 from dspex.storage.calls import DatabaseCallStore
 from dspex.storage.database import Database, FencedError

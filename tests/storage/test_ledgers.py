@@ -10,7 +10,7 @@ import pytest
 from sqlalchemy import Connection, func, select
 
 from dspex.kernel.ports import Event, Usage
-from dspex.optimization.ports import Candidate, Evaluation, Round, Trace
+from dspex.optimization.rows import Candidate, Evaluation, Round, Trace
 from dspex.storage import runs
 from dspex.storage.database import Database, FencedError
 from dspex.storage.ledgers import DurableLedger

@@ -14,12 +14,14 @@ import pytest
 from dspex.errors import ConfigurationError, UnknownNameError
 from dspex.kernel.ports import Request
 from dspex.kernel.variables import Float
-from dspex.optimization.ports import Proposal, Round, SearchOptions, SearchView, Turn, VariableKind
+from dspex.optimization.deciding import SearchView, Turn, VariableKind
+from dspex.optimization.options import SearchOptions
 from dspex.optimization.proposers.crossover import Crossover, Trimming
 from dspex.optimization.proposers.demonstrations import BootstrapDemonstrations
 from dspex.optimization.proposers.fixes import CheapFixes
 from dspex.optimization.proposers.reflection import Reflection
 from dspex.optimization.proposers.sampling import LocalSteps, RandomDraws
+from dspex.optimization.rows import Proposal, Round
 from dspex.optimization.schedules.table import SCHEDULES
 from dspex.optimization.strategies import finding
 from dspex.optimization.strategies.portfolio import Portfolio

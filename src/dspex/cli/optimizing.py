@@ -43,7 +43,7 @@ from dspex.evaluation.scoring import as_metric
 from dspex.hosting import hosts
 from dspex.hosting.isolation import Isolation, isolation_of
 from dspex.kernel.program import Program as ProgramData
-from dspex.optimization.ports import SearchOptions
+from dspex.optimization.options import SearchOptions
 from dspex.optimization.progress import ProgressLine
 from dspex.optimization.result import OptimizationResult
 from dspex.optimization.runner import DEFAULT_BUDGET

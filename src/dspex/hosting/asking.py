@@ -21,7 +21,8 @@ from dspex.kernel.program import Program
 from dspex.kernel.signature import Example
 from dspex.kernel.state import State
 from dspex.optimization.asking import Desk, Told, Trial
-from dspex.optimization.ports import SearchOptions, Strategy
+from dspex.optimization.deciding import Strategy
+from dspex.optimization.options import SearchOptions
 from dspex.optimization.result import OptimizationResult
 from dspex.optimization.runner import DEFAULT_BUDGET
 

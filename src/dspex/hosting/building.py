@@ -23,8 +23,10 @@ from dspex.kernel.ports import Runtime
 from dspex.kernel.program import Program
 from dspex.kernel.signature import Example
 from dspex.optimization.asking import Desk
+from dspex.optimization.deciding import Strategy
 from dspex.optimization.objectives import PLAIN, Objectives
-from dspex.optimization.ports import Executor, SearchOptions, Strategy
+from dspex.optimization.options import SearchOptions
+from dspex.optimization.ports import Executor
 from dspex.optimization.problem import Problem, aimed, pose, require_models
 from dspex.optimization.strategies.finding import factory_of, is_path
 from dspex.optimization.strategies.table import strategy_of

@@ -33,7 +33,8 @@ from dspex.hosting.waiting import OUTAGE, Patience, back, reason, rested
 from dspex.kernel.ports import JSON, CallStore, Event, Runtime, Usage
 from dspex.optimization.asking import Desk
 from dspex.optimization.interruption import Interrupted, Interruption, Wish
-from dspex.optimization.ports import Executor, SearchOptions
+from dspex.optimization.options import SearchOptions
+from dspex.optimization.ports import Executor
 from dspex.optimization.result import OptimizationResult
 from dspex.optimization.runner import Runner, Session
 from dspex.optimization.tasks import TaskExecutor

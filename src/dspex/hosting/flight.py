@@ -19,7 +19,8 @@ from dspex.evaluation.assessment import Assessment
 from dspex.hosting.gate import Gate
 from dspex.hosting.liveness import local_folder
 from dspex.kernel.ports import Event
-from dspex.optimization.ports import QUARANTINED, Assignment, Death, Evaluation, Executor, Ledger, Pair
+from dspex.optimization.ports import Assignment, Executor, Ledger
+from dspex.optimization.rows import QUARANTINED, Death, Evaluation, Pair
 from dspex.storage.database import Location, StorageError
 
 SLOT = 1024

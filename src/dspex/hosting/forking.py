@@ -11,7 +11,7 @@ from dspex.errors import ConfigurationError
 from dspex.hosting.building import changed, fingerprints, strategy_code
 from dspex.hosting.specification import Carried, RunSpec
 from dspex.kernel.ports import JSON, Usage
-from dspex.optimization.ports import SearchOptions
+from dspex.optimization.options import SearchOptions
 from dspex.optimization.strategies.table import strategy_named
 from dspex.storage import runs
 from dspex.storage.forks import carry_over

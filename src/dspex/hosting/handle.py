@@ -25,7 +25,7 @@ from dspex.hosting.specification import RunSpec
 from dspex.hosting.waiting import attended, rested, waits
 from dspex.kernel.ports import JSON
 from dspex.kernel.program import Program
-from dspex.optimization.ports import QUARANTINED, Death, Evaluation
+from dspex.optimization.rows import QUARANTINED, Death, Evaluation
 from dspex.storage import runs
 from dspex.storage.calls import spent_by
 from dspex.storage.database import Database

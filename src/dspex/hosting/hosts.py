@@ -31,8 +31,9 @@ from dspex.kernel.ports import Metric, Runtime
 from dspex.kernel.program import Program
 from dspex.kernel.signature import Example
 from dspex.optimization import runner
+from dspex.optimization.deciding import Strategy
 from dspex.optimization.objectives import Objectives
-from dspex.optimization.ports import SearchOptions, Strategy
+from dspex.optimization.options import SearchOptions
 from dspex.optimization.result import OptimizationResult
 from dspex.optimization.runner import DEFAULT_BUDGET, DEFAULT_OPTIONS
 from dspex.optimization.strategies.table import strategy_of

@@ -22,7 +22,7 @@ from dspex.hosting.carrier import BROKEN, RESTS, TAKEN
 from dspex.hosting.flight import flight_of, saw_end
 from dspex.hosting.liveness import Owner, RunLock, alive, folder_of, lock_of
 from dspex.hosting.waiting import waits
-from dspex.optimization.ports import QUARANTINED
+from dspex.optimization.rows import QUARANTINED
 from dspex.storage import runs
 from dspex.storage.database import Database, StorageError
 from dspex.storage.ledgers import deaths_of

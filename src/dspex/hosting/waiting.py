@@ -9,7 +9,7 @@ from typing import Literal
 from sqlalchemy import Connection
 
 from dspex.hosting.liveness import RunLock, alive, folder_of
-from dspex.optimization.ports import SearchOptions
+from dspex.optimization.options import SearchOptions
 from dspex.storage import runs
 from dspex.storage.database import Location
 from dspex.storage.runs import RunRow

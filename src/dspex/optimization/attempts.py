@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from dspex.kernel.ports import Message
-from dspex.optimization.ports import SearchView
+from dspex.optimization.deciding import SearchView
 from dspex.optimization.stages import Hole
 from dspex.optimization.wording import BETWEEN_TAGS, answered, instructions_in, listed, longest
 

@@ -11,7 +11,7 @@ from dataclasses import replace
 
 from dspex.clients.remembered import saved
 from dspex.kernel.ports import NO_USAGE, Usage
-from dspex.optimization.ports import Evaluation, Trace
+from dspex.optimization.rows import Evaluation, Trace
 
 
 class Booking:

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from random import Random
 
-from dspex.optimization.ports import Pair
+from dspex.optimization.rows import Pair
 
 LOW, HIGH = 0.1, 0.9
 """Shares of all scores of a batch: not above the first a run is no good one, not below the second no bad one."""

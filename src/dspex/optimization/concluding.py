@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from dspex.optimization.confirmation import Verdict
-from dspex.optimization.ports import Ledger, Pair
+from dspex.optimization.ports import Ledger
 from dspex.optimization.problem import MIN_VAL
 from dspex.optimization.result import Tried
+from dspex.optimization.rows import Pair
 
 
 def reason(verdict: Verdict | None, winner: bool, rows: Sequence[Tried]) -> str:

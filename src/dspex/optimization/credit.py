@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from random import Random
 
 from dspex.kernel.ports import JSON
-from dspex.optimization.ports import Candidate, Evaluation, SearchView
+from dspex.optimization.deciding import SearchView
+from dspex.optimization.rows import Candidate, Evaluation
 from dspex.optimization.stages import Hole
 
 EVEN = 0.5

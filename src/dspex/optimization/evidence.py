@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from random import Random
 
 from dspex.kernel.ports import JSON
-from dspex.optimization.ports import Candidate, Evaluation, Pair, SearchView, Trace
+from dspex.optimization.deciding import SearchView
+from dspex.optimization.rows import Candidate, Evaluation, Pair, Trace
 from dspex.optimization.stages import Hole
 
 MINIBATCH = 16

@@ -8,7 +8,8 @@ from functools import partial
 
 from dspex.errors import DspexError
 from dspex.kernel.ports import Runtime
-from dspex.optimization.ports import Evaluation, Ledger, Pair
+from dspex.optimization.ports import Ledger
+from dspex.optimization.rows import Evaluation, Pair
 from dspex.optimization.slots import Slots
 
 Foresee = Callable[[], tuple[Sequence[Pair], int]]

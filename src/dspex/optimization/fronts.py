@@ -10,8 +10,8 @@ from dspex.errors import ConfigurationError, UnknownNameError
 from dspex.evaluation.statistics import Interval, mean_interval, t_interval
 from dspex.kernel.ports import JSON
 from dspex.kernel.program import Program
+from dspex.optimization.deciding import SearchView
 from dspex.optimization.outcomes import Outcome, Outcomes
-from dspex.optimization.ports import SearchView
 
 _LEAST = 8
 """Val examples below which a candidate is not compared."""

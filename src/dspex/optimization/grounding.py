@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from dspex.kernel.ports import JSON, Message
 from dspex.kernel.program import Program
 from dspex.kernel.signature import FieldSchema, Schema
-from dspex.optimization.ports import SearchView
+from dspex.optimization.deciding import SearchView
 from dspex.optimization.stages import Hole
 from dspex.optimization.wording import BETWEEN_TAGS, answered, line, listed, longest, picked
 

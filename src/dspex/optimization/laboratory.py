@@ -29,23 +29,11 @@ from dspex.kernel.ports import NO_USAGE, Completion, Message, Request, Runtime, 
 from dspex.kernel.program import Program
 from dspex.optimization.forerun import Forerun
 from dspex.optimization.interruption import Interruption
-from dspex.optimization.ports import (
-    AHEAD,
-    DEADLY,
-    QUARANTINED,
-    ROLLOUT,
-    TAUGHT,
-    Assignment,
-    Death,
-    Evaluation,
-    Executor,
-    Ledger,
-    Pair,
-    SearchOptions,
-    Trace,
-)
+from dspex.optimization.options import SearchOptions
+from dspex.optimization.ports import Assignment, Executor, Ledger
 from dspex.optimization.problem import Problem
 from dspex.optimization.rollouts import as_rollout, as_taught
+from dspex.optimization.rows import AHEAD, DEADLY, QUARANTINED, ROLLOUT, TAUGHT, Death, Evaluation, Pair, Trace
 from dspex.optimization.slots import Slots
 from dspex.optimization.tasks import TaskExecutor
 

@@ -8,7 +8,7 @@ from types import MappingProxyType
 
 from dspex.kernel.ports import NO_USAGE, Event, Usage
 from dspex.optimization.booking import Booking
-from dspex.optimization.ports import AHEAD, DEADLY, QUARANTINED, Candidate, Death, Evaluation, Pair, Round
+from dspex.optimization.rows import AHEAD, DEADLY, QUARANTINED, Candidate, Death, Evaluation, Pair, Round
 
 _NOTHING: Mapping[tuple[str, int], float] = MappingProxyType({})
 

@@ -14,8 +14,9 @@ from dspex.kernel.space import Configuration
 from dspex.kernel.variables import Demos
 from dspex.optimization.buckets import dropped
 from dspex.optimization.credit import blamed
+from dspex.optimization.deciding import SearchView
 from dspex.optimization.evidence import call_of, remark
-from dspex.optimization.ports import Candidate, Evaluation, SearchView
+from dspex.optimization.rows import Candidate, Evaluation
 from dspex.optimization.stages import holes, text_of, worked
 from dspex.optimization.wording import answered, line
 

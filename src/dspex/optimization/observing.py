@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from dspex.optimization.deciding import SearchView
 from dspex.optimization.outcomes import Outcome, Outcomes
-from dspex.optimization.ports import TAUGHT, Ledger, SearchView
+from dspex.optimization.ports import Ledger
+from dspex.optimization.rows import TAUGHT
 
 
 class Observer:

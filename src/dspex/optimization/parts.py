@@ -6,7 +6,8 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from dspex.optimization.ports import Candidate, SearchView
+from dspex.optimization.deciding import SearchView
+from dspex.optimization.rows import Candidate
 from dspex.optimization.stages import Hole, text_of
 
 _ITEM = re.compile(r"\s*(?:[-*\u2022]|\d+[.)])\s")

@@ -13,7 +13,8 @@ from dspex.kernel.canonical import canonical
 from dspex.kernel.ports import JSON, NO_USAGE, Usage
 from dspex.kernel.program import Program
 from dspex.kernel.space import Configuration
-from dspex.optimization.ports import Candidate, Evaluation, SearchView
+from dspex.optimization.deciding import SearchView
+from dspex.optimization.rows import Candidate, Evaluation
 from dspex.optimization.spending import LIMITS, amount_of
 
 ROWS = 4

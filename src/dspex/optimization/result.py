@@ -12,10 +12,12 @@ from dspex.kernel.difference import Change, differences
 from dspex.kernel.ports import JSON, Usage
 from dspex.kernel.program import Program
 from dspex.optimization.confirmation import Verdict
+from dspex.optimization.deciding import SearchView
 from dspex.optimization.fronts import Front, Point
 from dspex.optimization.importance import Seen, importance_of
-from dspex.optimization.ports import QUARANTINED, Death, Ledger, SearchView
+from dspex.optimization.ports import Ledger
 from dspex.optimization.reports.table import reported
+from dspex.optimization.rows import QUARANTINED, Death
 
 _PRIOR = 12
 _DETAILED = 24

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from dspex.kernel.ports import JSON, Message
 from dspex.kernel.space import Configuration
-from dspex.optimization.ports import SearchView
+from dspex.optimization.deciding import SearchView
 from dspex.optimization.stages import Hole, setting_of, text_of
 from dspex.optimization.wording import BETWEEN_TAGS, answered, instructions_in, line, listed, longest
 

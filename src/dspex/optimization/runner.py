@@ -19,27 +19,19 @@ from dspex.kernel.program import Program
 from dspex.kernel.signature import Example
 from dspex.optimization.concluding import lost_pairs, reason, sameness_notes
 from dspex.optimization.confirmation import Gain, Verdict, confirmed
+from dspex.optimization.deciding import Foreseeing, Remarking, SearchView, Strategy
 from dspex.optimization.fronts import front_of
 from dspex.optimization.interruption import Interrupted, Interruption
 from dspex.optimization.laboratory import Laboratory
 from dspex.optimization.ledger import MemoryLedger
 from dspex.optimization.objectives import PLAIN, Objectives
 from dspex.optimization.observing import Observer, constraint_notes
+from dspex.optimization.options import SearchOptions
 from dspex.optimization.outcomes import Outcomes
-from dspex.optimization.ports import (
-    Candidate,
-    Executor,
-    Foreseeing,
-    Ledger,
-    Pair,
-    Remarking,
-    Round,
-    SearchOptions,
-    SearchView,
-    Strategy,
-)
+from dspex.optimization.ports import Executor, Ledger
 from dspex.optimization.problem import MIN_VAL, Problem, aimed, pose, require_models
 from dspex.optimization.result import OptimizationResult, tried
+from dspex.optimization.rows import Candidate, Pair, Round
 from dspex.optimization.sameness import told_nothing
 from dspex.optimization.spending import Purse, price_of, reserved_share
 from dspex.optimization.stopwatch import Stopwatch

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dspex.optimization.ports import SearchView
+from dspex.optimization.deciding import SearchView
 
 _PARTIAL, _NONE = (4, 48), (8, 96)
 """(candidates, scores) that are enough to say so of a score between 0 and 1, and of 0: there the first right answer

@@ -13,7 +13,8 @@ from dspex.clients.stack import ModelStack
 from dspex.errors import BudgetExceededError
 from dspex.kernel.ports import LM, NO_USAGE, Capabilities, Completion, Request, Runtime, Usage
 from dspex.optimization.booking import less
-from dspex.optimization.ports import Ledger, Pair
+from dspex.optimization.ports import Ledger
+from dspex.optimization.rows import Pair
 
 LIMITS = ("calls", "tokens", "usd")
 _MANY = 1_000_000.0

@@ -10,7 +10,7 @@ from dspex.errors import AnswerError, LMError
 from dspex.kernel.canonical import is_mapping
 from dspex.kernel.ports import JSON, Message
 from dspex.kernel.variables import Text
-from dspex.optimization.ports import SearchView
+from dspex.optimization.deciding import SearchView
 from dspex.optimization.stages import Hole
 
 _LONGEST = 1500

@@ -5,7 +5,7 @@ from __future__ import annotations
 from sqlalchemy import Connection, func, literal, select
 
 from dspex.kernel.ports import NO_USAGE, Usage
-from dspex.optimization.ports import QUARANTINED
+from dspex.optimization.rows import QUARANTINED
 from dspex.storage.ledgers import rows_of
 from dspex.storage.statements import unpacked
 from dspex.storage.tables import candidates, evaluations, quarantine, rounds

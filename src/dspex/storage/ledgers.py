@@ -12,7 +12,7 @@ from sqlalchemy import Connection, bindparam, select
 
 from dspex.kernel.ports import JSON, NO_USAGE, Event, Usage
 from dspex.optimization.ledger import MemoryLedger
-from dspex.optimization.ports import AHEAD, Candidate, Death, Evaluation, Pair, Round, Trace
+from dspex.optimization.rows import AHEAD, Candidate, Death, Evaluation, Pair, Round, Trace
 from dspex.storage.database import Database, Guard
 from dspex.storage.statements import Prepared, insert_new, packed, unpacked
 from dspex.storage.tables import candidates, evaluations, events, failures, quarantine, rounds

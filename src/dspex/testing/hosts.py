@@ -22,7 +22,7 @@ from dspex.kernel.program import Program
 from dspex.kernel.shorthand import as_schema
 from dspex.kernel.variables import Demos, Text
 from dspex.modules.prediction import predict
-from dspex.optimization.ports import SearchOptions
+from dspex.optimization.options import SearchOptions
 from dspex.storage import runs
 from dspex.testing.requiring import raised, require, soon
 

@@ -27,22 +27,14 @@ from dspex.kernel.shorthand import signature
 from dspex.kernel.variables import Choice, Demos, Float, Text
 from dspex.modules.prediction import predict
 from dspex.modules.registry import builtin_registry
+from dspex.optimization.deciding import Proposer, ScheduleOf, SearchView, Strategy, Turn, VariableKind
 from dspex.optimization.ledger import MemoryLedger
-from dspex.optimization.ports import (
-    Proposal,
-    Proposer,
-    Round,
-    ScheduleOf,
-    SearchOptions,
-    SearchView,
-    Strategy,
-    Turn,
-    VariableKind,
-)
+from dspex.optimization.options import SearchOptions
 from dspex.optimization.problem import Problem, pose
 from dspex.optimization.proposers.demonstrations import BootstrapDemonstrations
 from dspex.optimization.proposers.sampling import LocalSteps, RandomDraws
 from dspex.optimization.result import OptimizationResult
+from dspex.optimization.rows import Proposal, Round
 from dspex.optimization.runner import Runner, Session
 from dspex.optimization.strategies.portfolio import Portfolio
 

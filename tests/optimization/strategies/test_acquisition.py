@@ -20,13 +20,16 @@ from dspex.kernel.ports import Request, Usage
 from dspex.kernel.program import Program
 from dspex.kernel.variables import Choice as Values
 from dspex.kernel.variables import Demos, Float, Text
+from dspex.optimization.deciding import SearchView
 from dspex.optimization.ledger import MemoryLedger
-from dspex.optimization.ports import Candidate, Evaluation, Lab, Pair, Round, SearchOptions, SearchView, Trace
+from dspex.optimization.options import SearchOptions
+from dspex.optimization.ports import Lab
 from dspex.optimization.pricing import StagePrices
 from dspex.optimization.problem import Problem
 from dspex.optimization.proposers.reflection import Reflection
 from dspex.optimization.proposers.sampling import RandomDraws
 from dspex.optimization.result import OptimizationResult
+from dspex.optimization.rows import Candidate, Evaluation, Pair, Round, Trace
 from dspex.optimization.runner import optimize
 from dspex.optimization.schedules.table import schedule_named
 from dspex.optimization.strategies.acquisition import Acquisition, Offer

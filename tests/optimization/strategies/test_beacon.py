@@ -12,7 +12,7 @@ from dspex.evaluation.metrics import ExactMatch
 from dspex.kernel.ports import Request
 from dspex.kernel.space import Configuration
 from dspex.kernel.variables import Choice, Float
-from dspex.optimization.ports import SearchOptions
+from dspex.optimization.options import SearchOptions
 from dspex.optimization.runner import optimize
 from tests.optimization.simulators import answered, program, runtime, share, splits, text_in
 

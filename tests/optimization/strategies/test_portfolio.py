@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 from dspex.kernel.ports import Request
 from dspex.kernel.variables import Text
-from dspex.optimization.ports import Proposal, Turn, VariableKind
+from dspex.optimization.deciding import Turn, VariableKind
+from dspex.optimization.rows import Proposal
 from dspex.optimization.strategies.portfolio import Portfolio
 from tests.optimization.searching import searched
 from tests.optimization.simulators import answered, guidance, program, share, text_in

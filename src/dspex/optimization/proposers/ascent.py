@@ -6,7 +6,8 @@ import asyncio
 from dataclasses import dataclass
 
 from dspex.optimization.attempts import Attempt, first_request, next_request, proposed
-from dspex.optimization.ports import Candidate, Proposal, SearchView, Turn, VariableKind
+from dspex.optimization.deciding import SearchView, Turn, VariableKind
+from dspex.optimization.rows import Candidate, Proposal
 from dspex.optimization.schedules.comparing import believed
 from dspex.optimization.stages import Hole, holes, setting_of, text_of
 

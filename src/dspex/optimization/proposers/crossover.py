@@ -7,8 +7,9 @@ from random import Random
 
 from dspex.kernel.ports import JSON
 from dspex.kernel.variables import Text, Variable
+from dspex.optimization.deciding import Turn, VariableKind
 from dspex.optimization.parts import UNKNOWN, Tally, parts_of, tallies, united, without
-from dspex.optimization.ports import Candidate, Proposal, Turn, VariableKind
+from dspex.optimization.rows import Candidate, Proposal
 from dspex.optimization.stages import holes, text_of
 
 ANY: frozenset[VariableKind] = frozenset({"float", "integer", "boolean", "choice", "text", "demos", "subset"})

@@ -5,8 +5,9 @@ from __future__ import annotations
 from dspex.kernel.canonical import canonical
 from dspex.kernel.ports import JSON
 from dspex.kernel.variables import Demos
-from dspex.optimization.ports import Candidate, Proposal, Turn, VariableKind
+from dspex.optimization.deciding import Turn, VariableKind
 from dspex.optimization.problem import outcome_order
+from dspex.optimization.rows import Candidate, Proposal
 from dspex.optimization.similarity import Pool, pool_of, representatives
 from dspex.optimization.stages import Hole, Worked, holes, labelled, worked
 

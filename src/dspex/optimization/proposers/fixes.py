@@ -10,8 +10,9 @@ from dspex.kernel.ports import JSON
 from dspex.kernel.program import Step
 from dspex.kernel.space import Configuration
 from dspex.kernel.variables import Choice
-from dspex.optimization.ports import Proposal, Turn, VariableKind
+from dspex.optimization.deciding import Turn, VariableKind
 from dspex.optimization.problem import Problem
+from dspex.optimization.rows import Proposal
 from dspex.optimization.stages import Hole, holes, transplanted
 
 _STRONGER = ("choice", "model", "reasoning_effort", "effort")

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from dspex.kernel.ports import JSON
+from dspex.optimization.deciding import Turn, VariableKind
 from dspex.optimization.grounding import (
     BATCH,
     LOOKS,
@@ -18,7 +19,7 @@ from dspex.optimization.grounding import (
     step_description,
     summary_of,
 )
-from dspex.optimization.ports import Candidate, Proposal, Turn, VariableKind
+from dspex.optimization.rows import Candidate, Proposal
 from dspex.optimization.stages import Hole, holes, labelled, setting_of, text_of
 from dspex.optimization.wording import answered, instructions_in
 

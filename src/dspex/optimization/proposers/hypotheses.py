@@ -13,9 +13,10 @@ from random import Random
 
 from dspex.kernel.space import Configuration
 from dspex.optimization.credit import credited
+from dspex.optimization.deciding import SearchView, Turn, VariableKind
 from dspex.optimization.evidence import seen, told
-from dspex.optimization.ports import Proposal, SearchView, Turn, VariableKind
 from dspex.optimization.rewriting import Rewriting, request, rewritten, shown
+from dspex.optimization.rows import Proposal
 from dspex.optimization.stages import Hole, holes, setting_of
 from dspex.optimization.wording import answered, between
 

@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 from dspex.clients.prices import Prices
 from dspex.kernel.ports import JSON
 from dspex.kernel.variables import Choice
-from dspex.optimization.ports import Candidate, Proposal, SearchView, Turn, VariableKind
+from dspex.optimization.deciding import SearchView, Turn, VariableKind
+from dspex.optimization.rows import Candidate, Proposal
 from dspex.optimization.schedules.comparing import PRIOR
 from dspex.optimization.stages import Hole, holes
 

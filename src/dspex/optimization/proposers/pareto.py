@@ -10,10 +10,11 @@ from collections.abc import Sequence
 
 from dspex.optimization.champions import champions, drawn, undominated
 from dspex.optimization.credit import Credit, credited
+from dspex.optimization.deciding import SearchView, Turn, VariableKind
 from dspex.optimization.evidence import seen, told
 from dspex.optimization.lineage import Descent, Merge, merge_of
-from dspex.optimization.ports import Candidate, Evaluation, Proposal, SearchView, Turn, VariableKind
 from dspex.optimization.rewriting import Rewriting, rewritten, shown
+from dspex.optimization.rows import Candidate, Evaluation, Proposal
 from dspex.optimization.schedules.comparing import believed
 from dspex.optimization.stages import holes
 

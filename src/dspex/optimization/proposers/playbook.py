@@ -13,10 +13,11 @@ from dataclasses import dataclass
 
 from dspex.kernel.space import Configuration
 from dspex.optimization.credit import Credit, credited
+from dspex.optimization.deciding import SearchView, Turn, VariableKind
 from dspex.optimization.evidence import seen, told
 from dspex.optimization.parts import UNKNOWN, Tally, tallies
-from dspex.optimization.ports import Candidate, Evaluation, Proposal, SearchView, Turn, VariableKind
 from dspex.optimization.rewriting import request, shown
+from dspex.optimization.rows import Candidate, Evaluation, Proposal
 from dspex.optimization.stages import Hole, holes, setting_of, text_of
 from dspex.optimization.wording import answered, between, longest
 

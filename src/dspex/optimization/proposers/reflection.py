@@ -6,9 +6,10 @@ import asyncio
 from collections.abc import Sequence
 
 from dspex.optimization.credit import Credit, credited
+from dspex.optimization.deciding import Turn, VariableKind
 from dspex.optimization.evidence import seen, told
-from dspex.optimization.ports import Candidate, Evaluation, Proposal, Turn, VariableKind
 from dspex.optimization.rewriting import Rewriting, rewritten, shown
+from dspex.optimization.rows import Candidate, Evaluation, Proposal
 from dspex.optimization.stages import holes, labelled
 from dspex.optimization.wording import picked
 

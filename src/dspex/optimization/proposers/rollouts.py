@@ -6,8 +6,9 @@ from __future__ import annotations
 import asyncio
 
 from dspex.optimization.buckets import Batch, Bucket, Run, contrast_in, shown_by
+from dspex.optimization.deciding import SearchView, Turn, VariableKind
 from dspex.optimization.lessons import Lesson, with_advice, with_demonstration, without_some
-from dspex.optimization.ports import ROLLOUT, Candidate, Evaluation, Proposal, SearchView, Turn, VariableKind
+from dspex.optimization.rows import ROLLOUT, Candidate, Evaluation, Proposal
 
 MINIBATCH = 12
 """Training examples that are run again each round."""

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from dspex.kernel.space import Configuration
-from dspex.optimization.ports import Proposal, Turn, VariableKind
+from dspex.optimization.deciding import Turn, VariableKind
+from dspex.optimization.rows import Proposal
 from dspex.optimization.stages import transplanted
 
 TYPED: frozenset[VariableKind] = frozenset({"float", "integer", "boolean", "choice", "subset"})

@@ -12,9 +12,10 @@ from dataclasses import dataclass
 from random import Random
 
 from dspex.kernel.space import Configuration
+from dspex.optimization.deciding import SearchView, Turn, VariableKind
 from dspex.optimization.parameters import Category, Parameter, Real, Suggest, Value, encoding_of, shortened
-from dspex.optimization.ports import Candidate, Proposal, SearchView, Turn, VariableKind
 from dspex.optimization.problem import MIN_VAL, Problem
+from dspex.optimization.rows import Candidate, Proposal
 from dspex.optimization.stages import transplanted
 
 SHARE = 0.2

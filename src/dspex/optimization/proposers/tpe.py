@@ -7,10 +7,11 @@ from dataclasses import dataclass
 
 from dspex.kernel.ports import JSON
 from dspex.kernel.space import Configuration
+from dspex.optimization.deciding import SearchView, Turn, VariableKind
 from dspex.optimization.outcomes import KEPT
 from dspex.optimization.parameters import encoding_of
 from dspex.optimization.parzen import Observed, Sampling, draws, require_optuna
-from dspex.optimization.ports import Candidate, Proposal, SearchView, Turn, VariableKind
+from dspex.optimization.rows import Candidate, Proposal
 from dspex.optimization.schedules.comparing import believed
 from dspex.optimization.stages import transplanted
 

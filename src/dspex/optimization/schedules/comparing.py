@@ -6,7 +6,8 @@ import math
 from collections.abc import Iterable, Sequence
 
 from dspex.evaluation.statistics import probability_better
-from dspex.optimization.ports import Finalists, Pair, SearchView
+from dspex.optimization.deciding import Finalists, SearchView
+from dspex.optimization.rows import Pair
 
 SHOWN = 0.95
 """P(better) above which a candidate on all examples counts as better."""

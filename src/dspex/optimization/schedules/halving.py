@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from dspex.kernel.ports import JSON
-from dspex.optimization.ports import Draft, Finalists, SearchView
+from dspex.optimization.deciding import Draft, Finalists, SearchView
 from dspex.optimization.schedules.comparing import (
     asked,
     best_of,

@@ -13,7 +13,8 @@ from dataclasses import dataclass, replace
 from typing import Protocol
 
 from dspex.kernel.ports import JSON
-from dspex.optimization.ports import Draft, Finalists, Glimpse, Pair, SearchView
+from dspex.optimization.deciding import Draft, Finalists, Glimpse, SearchView
+from dspex.optimization.rows import Pair
 from dspex.optimization.schedules.comparing import (
     Key,
     ahead,

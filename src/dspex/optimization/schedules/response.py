@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from dspex.optimization.ports import SearchView
+from dspex.optimization.deciding import SearchView
 from dspex.optimization.schedules.comparing import Key, chance_of
 from dspex.optimization.schedules.racing import Race
 from dspex.optimization.surrogates.item_response import ItemResponse, item_response

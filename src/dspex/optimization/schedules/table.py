@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from dspex.errors import UnknownNameError
-from dspex.optimization.ports import ScheduleOf
+from dspex.optimization.deciding import ScheduleOf
 from dspex.optimization.schedules.halving import full, halving
 from dspex.optimization.schedules.racing import Race
 from dspex.optimization.schedules.response import response

@@ -13,9 +13,10 @@ from random import Random
 from typing import Any
 
 from dspex.errors import BudgetExceededError
+from dspex.optimization.deciding import Proposer, SearchView, Turn
 from dspex.optimization.objectives import PLAIN
-from dspex.optimization.ports import Candidate, Proposer, SearchView, Turn
 from dspex.optimization.pricing import StagePrices, stage_prices
+from dspex.optimization.rows import Candidate
 from dspex.optimization.spending import LIMITS
 from dspex.optimization.strategies.outlook import Outlook, Watch, gain_over, measured
 from dspex.optimization.strategies.portfolio import PATIENCE, Choice, Chosen

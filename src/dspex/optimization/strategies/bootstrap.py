@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from dspex.kernel.ports import JSON
-from dspex.optimization.ports import Candidate, Finalists, Round, SearchView
+from dspex.optimization.deciding import Finalists, SearchView
 from dspex.optimization.problem import Problem
+from dspex.optimization.rows import Candidate, Round
 from dspex.optimization.schedules.comparing import mean_of
 from dspex.optimization.stages import require_kinds
 from dspex.optimization.strategies.bootstrapping import (

@@ -14,8 +14,9 @@ from dspex.kernel.canonical import canonical
 from dspex.kernel.ports import JSON
 from dspex.kernel.signature import Example
 from dspex.kernel.variables import Demos
-from dspex.optimization.ports import Candidate, Pair, SearchView, Trace
+from dspex.optimization.deciding import SearchView
 from dspex.optimization.problem import Problem
+from dspex.optimization.rows import Candidate, Pair, Trace
 from dspex.optimization.stages import Hole, holes, labelled, worked
 from dspex.optimization.strategies.full import named
 

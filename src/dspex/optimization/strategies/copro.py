@@ -13,8 +13,9 @@ from typing import Any
 
 from dspex.kernel.ports import JSON, Message
 from dspex.optimization.attempts import Attempt, first_request, next_request, proposed
-from dspex.optimization.ports import Candidate, Finalists, Round, SearchView
+from dspex.optimization.deciding import Finalists, SearchView
 from dspex.optimization.problem import Problem
+from dspex.optimization.rows import Candidate, Round
 from dspex.optimization.schedules.comparing import mean_of
 from dspex.optimization.stages import Hole, holes, require_kinds, setting_of, text_of
 from dspex.optimization.strategies.full import SPENT, affordable, ahead, best, named

@@ -8,7 +8,7 @@ from importlib.metadata import entry_points
 from typing import Any
 
 from dspex.errors import ConfigurationError, UnknownNameError
-from dspex.optimization.ports import Proposer, Strategy
+from dspex.optimization.deciding import Proposer, Strategy
 
 GROUP = "dspex.strategies"
 """The entry-point group; each entry names a class of a Strategy or a Proposer, or a function that makes one."""

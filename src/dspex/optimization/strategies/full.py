@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from dspex.optimization.ports import Candidate, Finalists, Pair, SearchView
+from dspex.optimization.deciding import Finalists, SearchView
+from dspex.optimization.rows import Candidate, Pair
 from dspex.optimization.schedules.comparing import mean_of, missing
 
 SPENT = "the search's share of the budget is spent"

@@ -17,11 +17,12 @@ from dspex.kernel.ports import JSON
 from dspex.kernel.space import Configuration
 from dspex.optimization.batches import filled_batch
 from dspex.optimization.champions import champions, drawn, undominated
+from dspex.optimization.deciding import Finalists, SearchView
 from dspex.optimization.evidence import told, wordless
 from dspex.optimization.lineage import Descent, Merge, merge_of, telling
-from dspex.optimization.ports import Evaluation, Finalists, Pair, Proposal, Round, SearchView
 from dspex.optimization.problem import Problem
 from dspex.optimization.rewriting import Rewriting, rewritten, shown
+from dspex.optimization.rows import Evaluation, Pair, Proposal, Round
 from dspex.optimization.stages import Hole, holes
 
 Preset = Literal["light", "medium", "heavy"]

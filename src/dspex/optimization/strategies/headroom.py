@@ -8,9 +8,10 @@ from math import comb
 from typing import Any
 
 from dspex.kernel.program import Program
-from dspex.optimization.ports import Finalists, Foreseeing, Glimpse, Pair, Remarking, Round, SearchView, Strategy
+from dspex.optimization.deciding import Finalists, Foreseeing, Glimpse, Remarking, SearchView, Strategy
 from dspex.optimization.problem import MIN_VAL, Problem
 from dspex.optimization.proposers.fixes import cheap_fixes
+from dspex.optimization.rows import Pair, Round
 from dspex.optimization.stages import setting
 
 CALLS = 40

@@ -15,10 +15,11 @@ from random import Random
 from typing import Any, Literal
 
 from dspex.kernel.ports import JSON
+from dspex.optimization.deciding import Finalists, SearchView
 from dspex.optimization.parameters import Category, Suggest
 from dspex.optimization.parzen import Observed, Sampling, draws, require_optuna
-from dspex.optimization.ports import Candidate, Finalists, Round, SearchView
 from dspex.optimization.problem import Problem
+from dspex.optimization.rows import Candidate, Round
 from dspex.optimization.stages import require_kinds
 from dspex.optimization.strategies.bootstrapping import Bootstrapping, Walk, step
 from dspex.optimization.strategies.full import SPENT, ahead, best, named

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from random import Random
 
 from dspex.kernel.ports import JSON
+from dspex.optimization.deciding import SearchView
 from dspex.optimization.grounding import (
     SHOWN,
     TIPS,
@@ -17,7 +18,6 @@ from dspex.optimization.grounding import (
     step_description,
     summary_of,
 )
-from dspex.optimization.ports import SearchView
 from dspex.optimization.problem import Problem
 from dspex.optimization.stages import Hole, holes, setting_of, text_of
 from dspex.optimization.strategies.bootstrapping import (

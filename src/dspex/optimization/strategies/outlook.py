@@ -9,7 +9,8 @@ from dataclasses import dataclass, field
 from random import Random
 from statistics import NormalDist
 
-from dspex.optimization.ports import Candidate, SearchView
+from dspex.optimization.deciding import SearchView
+from dspex.optimization.rows import Candidate
 from dspex.optimization.schedules.response import fitted
 from dspex.optimization.surrogates.gate import LEAST, gate
 from dspex.optimization.surrogates.item_response import ItemResponse, Key, Scale

@@ -10,23 +10,21 @@ from typing import Any, Protocol
 
 from dspex.errors import BudgetExceededError
 from dspex.kernel.ports import JSON
-from dspex.optimization.parzen import installed
-from dspex.optimization.ports import (
-    Candidate,
+from dspex.optimization.deciding import (
     FeedbackReader,
     Finalists,
     Foresight,
     Glimpse,
-    Pair,
     Proposer,
-    Round,
     Schedule,
     ScheduleOf,
     SearchView,
     Turn,
 )
+from dspex.optimization.parzen import installed
 from dspex.optimization.problem import Problem
 from dspex.optimization.proposers.tpe import ParzenMoves
+from dspex.optimization.rows import Candidate, Pair, Round
 from dspex.optimization.schedules.racing import LADDER, Race
 from dspex.optimization.stages import kind_of, require_kinds
 

@@ -19,9 +19,10 @@ from dspex.kernel.canonical import plain
 from dspex.kernel.ports import JSON
 from dspex.optimization.batches import whole_batch
 from dspex.optimization.buckets import Batch, Bucket, Run, contrast_in, shown_by, softly, top
+from dspex.optimization.deciding import Finalists, SearchView
 from dspex.optimization.lessons import Lesson, with_advice, with_demonstration, without_some
-from dspex.optimization.ports import ROLLOUT, Candidate, Evaluation, Finalists, Pair, Proposal, Round, SearchView
 from dspex.optimization.problem import MIN_VAL, Problem
+from dspex.optimization.rows import ROLLOUT, Candidate, Evaluation, Pair, Proposal, Round
 from dspex.optimization.stages import holes
 
 SPENT = "the search's share of the budget does not pay for that"

@@ -6,7 +6,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from dspex.errors import ConfigurationError, UnknownNameError
-from dspex.optimization.ports import Proposer, SearchOptions, Strategy
+from dspex.optimization.deciding import Proposer, Strategy
+from dspex.optimization.options import SearchOptions
 from dspex.optimization.proposers.ascent import Ascent
 from dspex.optimization.proposers.crossover import Crossover, Trimming
 from dspex.optimization.proposers.demonstrations import BootstrapDemonstrations
