@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from pathlib import Path
+from typing import Any
 
 import pytest
 from sqlalchemy import NullPool, create_engine
@@ -19,7 +20,7 @@ from dspex.testing.hosts import prepared
 from tests.servers.postgres import new_database
 from tests.storage.test_fencing import rows
 
-OWN = {"id": "r", "name": "route", "spec": {}, "budget": {}, "strategy": "auto", "seed": 0}
+OWN: dict[str, Any] = {"id": "r", "name": "route", "spec": {}, "budget": {}, "strategy": "auto", "seed": 0}
 
 
 @pytest.mark.parametrize("moment", ["run.started", "round.started", "round.finished", "run.finished"])

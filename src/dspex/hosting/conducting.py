@@ -29,6 +29,7 @@ from dspex.hosting.promotion import conclude
 from dspex.hosting.remembering import JournalOverMemory
 from dspex.hosting.seating import Seat
 from dspex.hosting.specification import RunSpec
+from dspex.hosting.timing import carried_for, keep, running
 from dspex.hosting.waiting import OUTAGE, Patience, back, reason, rested
 from dspex.kernel.ports import JSON, CallStore, Event, Runtime, Usage
 from dspex.optimization.asking import Desk
@@ -89,7 +90,7 @@ class _Conductor:
         self._notes: set[asyncio.Task[None]] = set()
         self._away = seat.waiting
         self._patience = Patience(SearchOptions(**self._spec.options))
-        self._seconds = float(seat.run.progress.get("seconds") or 0.0)
+        self._seconds = carried_for(seat.run)
 
     async def carry(self, live: Live | None) -> OptimizationResult:
         spec = self._spec
@@ -199,8 +200,12 @@ class _Conductor:
                     await shared.aclose()
         result = replace(result, run=self.id)
         ended: RunState = "stopped" if self._interruption.stopped else "completed"
-        await self.database.write(lambda c: conclude(c, self.seat.run, result, ended), self.guard)
+        await self.database.write(lambda c: self._concluded(c, result, ended), self.guard)
         return result
+
+    def _concluded(self, connection: Connection, result: OptimizationResult, ended: RunState) -> None:
+        keep(connection, self.id, result.seconds, going=False)
+        conclude(connection, self.seat.run, result, ended)
 
     async def _sharing(self, runtime: Runtime) -> tuple[SharedLimits, SharedAccount]:
         """What the run keeps together with the others of the store: rates, and a budget where there is one."""
@@ -263,7 +268,7 @@ class _Conductor:
         seed, best = ledger.scores(problem.seed_id), ledger.scores(event.data["leader"])
         shared = [seed[key] for key in problem.keys if key in seed and key in best]
         return {
-            "seconds": runner.seconds,
+            **running(runner.seconds),
             "seed_score": sum(shared) / len(shared) if shared else None,
             "hypothesis": ledger.candidates[event.data["leader"]].hypothesis,
         }
@@ -315,6 +320,7 @@ class _Conductor:
         """Paused; or stopped, where somebody has asked for that meanwhile."""
 
         def work(connection: Connection) -> None:
+            keep(connection, self.id, self._seconds, going=False)
             if runs.find(connection, self.id).state == "stopping":
                 runs.move(connection, self.id, "stopped", why)
             else:
@@ -323,4 +329,8 @@ class _Conductor:
         await self.database.write(work, self.guard)
 
     async def _move(self, to: RunState, reason: str) -> None:
-        await self.database.write(lambda c: runs.move(c, self.id, to, reason), self.guard)
+        def work(connection: Connection) -> None:
+            keep(connection, self.id, self._seconds, going=False)
+            runs.move(connection, self.id, to, reason)
+
+        await self.database.write(work, self.guard)

@@ -9,6 +9,7 @@ from sqlalchemy import Connection
 
 from dspex.errors import ConfigurationError
 from dspex.hosting.liveness import LEASE_SECONDS, Owner, RunLock, alive, lock_of
+from dspex.hosting.timing import carried_for, keep
 from dspex.hosting.waiting import waits
 from dspex.storage import runs
 from dspex.storage.database import Database
@@ -57,7 +58,9 @@ async def take(database: Database, run_id: str, *, servant: bool = False) -> Sea
             raise ConfigurationError(f"run {run_id} is {row.state}; fork it to go on from there")
         if servant and row.state in ("paused", "failed", "crashed") and not waits(row):
             raise RestingError(f"run {run_id} is {row.state}")
-        return row, runs.claim(connection, run_id, str(Owner.here()), LEASE_SECONDS if lock is None else None)
+        epoch = runs.claim(connection, run_id, str(Owner.here()), LEASE_SECONDS if lock is None else None)
+        keep(connection, run_id, carried_for(row), going=not waits(row))
+        return row, epoch
 
     try:
         row, epoch = await database.write(claim)

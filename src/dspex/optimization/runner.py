@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import math
-import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -131,7 +130,6 @@ class Runner:
             await self._lab.forerun.close()
 
     async def _run(self) -> OptimizationResult:
-        began = time.perf_counter()
         if self.ledger.folded:
             await self._set_aside()
         await self._observer.look()
@@ -140,7 +138,7 @@ class Runner:
         verdict, winner = await self._confirm(stopped)
         if isinstance(self.strategy, Remarking):
             self._notes += await self.strategy.remarks(self._view())
-        result = self._result(stopped, verdict, winner, time.perf_counter() - began)
+        result = self._result(stopped, verdict, winner)
         await self._say("run.finished", result.reason, improved=result.improved, score=result.score)
         return result
 
@@ -320,9 +318,7 @@ class Runner:
             "idle_share": self._lab.slots.idle_share,
         }
 
-    def _result(
-        self, stopped: str, verdict: Verdict | None, winner: Candidate | None, seconds: float
-    ) -> OptimizationResult:
+    def _result(self, stopped: str, verdict: Verdict | None, winner: Candidate | None) -> OptimizationResult:
         search = self._view()
         program = self.problem.program
         won = None if winner is None else self.problem.program_by_id(winner.id, winner.values)
@@ -343,7 +339,7 @@ class Runner:
                 self._purse.spent, retries=self.ledger.usage.retries, cached_calls=self.ledger.usage.cached_calls
             ),
             proposing=sum((item.usage for item in self.ledger.rounds), self._lab.asked),
-            seconds=seconds,
+            seconds=self.seconds,
             fitting=self._fitting.seconds,
             rounds=len(self.ledger.rounds),
             evaluations=self.ledger.evaluated,
