@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from random import Random
 
 import pytest
 
+from tests.hosting.conftest import copied, made
 from tests.hosting.crashing.points import POINTS
 from tests.hosting.durability import Bench, Prepared, Uninterrupted, ended_by_kill, gone
 
@@ -21,6 +23,16 @@ def test_killed_at_a_point(bench: Bench, copy: Prepared, uninterrupted: Uninterr
     assert ended_by_kill(bench.nursery.wait(pid)), bench.said(copy.tag)
     assert gone(pid)
     bench.carried_on(copy, uninterrupted)
+
+
+def test_what_was_spent_before_a_kill_counts_against_the_budget(bench: Bench, tmp_path: Path) -> None:
+    """A search that its budget ends, ends at the same call."""
+    store = str(tmp_path / "dspex.db")
+    template = made(bench, store, calls=64)
+    whole = bench.uninterrupted(copied(template, tmp_path))
+    given = copied(template, tmp_path)
+    assert ended_by_kill(bench.nursery.wait(bench.carry(given, "first", "commit.before:30")))
+    bench.carried_on(given, whole)
 
 
 @pytest.mark.parametrize("seed", range(INSTANTS))

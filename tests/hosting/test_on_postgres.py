@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import time
 from collections import Counter
 from functools import partial
 from typing import Any
@@ -15,10 +16,11 @@ from sqlalchemy import Connection, make_url, select
 from dspex.hosting.carrier import TAKEN
 from dspex.hosting.handle import Run
 from dspex.hosting.supervisor import Supervisor
+from dspex.storage import runs
 from dspex.storage.tables import commits, metadata
 from tests.hosting.conftest import made
 from tests.hosting.durability import Bench, Prepared, Uninterrupted, check_integrity, ended_by_kill, gone, until
-from tests.hosting.test_supervisor import EAGER, Carriers
+from tests.hosting.test_supervisor import EAGER, Carriers, watched
 from tests.servers.postgres import Server, new_database
 
 SHORT = {
@@ -126,6 +128,42 @@ def ended(server: Server, given: Prepared, how: str) -> None:
 def sent(bench: Bench, given: Prepared, count: int) -> bool:
     """Whether the model server has seen so many requests."""
     return bench.oracle.behave(given.tag) >= count
+
+
+def test_a_lease_is_renewed_as_long_as_its_process_lives(bench: Bench, server: str) -> None:
+    given = made(bench, new_database(server))
+    bench.oracle.behave(given.tag, delay=0.3)
+    pid = bench.carry(given, "first", constants=SHORT)
+    until(partial(sent, bench, given, 1))
+    first = given.look(partial(runs.find, id=given.run)).lease_until
+    assert first is not None
+    until(lambda: time.time() > first)
+    assert bench.nursery.wait(bench.carry(given, "second")) == TAKEN
+    bench.oracle.behave(given.tag, delay=0.001)
+    bench.rests(pid, given.tag)
+
+
+def test_a_supervisor_waits_for_the_lease_of_a_process_that_it_did_not_start(bench: Bench, server: str) -> None:
+    given = made(bench, new_database(server))
+    bench.oracle.behave(given.tag, delay=0.03)
+    pid = bench.carry(given, "first")
+    until(partial(sent, bench, given, 10))
+    carriers = Carriers(bench, given)
+    assert watched(carriers) == 0
+    bench.rests(pid, given.tag)
+    assert (carriers.started, given.status().restarts) == ([], 0)
+
+
+def test_a_process_that_died_holds_no_lease_that_its_supervisor_would_wait_for(bench: Bench, server: str) -> None:
+    given = made(bench, new_database(server))
+    long = {"dspex.hosting.seating.LEASE_SECONDS": 1e6, "dspex.hosting.control.LEASE_SECONDS": 1e6}
+    carriers = Carriers(bench, given, deaths=("commit.before:20",), constants=long)
+
+    async def test(run: Run) -> int:
+        return await asyncio.wait_for(Supervisor(run.database, given.run, carriers, EAGER).watch(), 60.0)
+
+    assert given.within(test) == 0
+    assert (len(carriers.started), given.status().restarts) == (2, 1)
 
 
 def test_a_server_that_stays_away_for_long_ends_the_process_and_its_supervisor_starts_another(

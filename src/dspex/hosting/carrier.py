@@ -26,7 +26,11 @@ async def main(run: str, store: str) -> int:
     if task is not None:
         for name in (signal.SIGTERM, signal.SIGINT):
             asyncio.get_running_loop().add_signal_handler(name, task.cancel)
-    database = await open_database(store, create=False)
+    try:
+        database = await open_database(store, create=False)
+    except StorageError as error:
+        print(error, file=sys.stderr)
+        return BROKEN
     try:
         await conduct(database, store, await take(database, run, servant=True))
     except asyncio.CancelledError:

@@ -159,7 +159,11 @@ def _how(status: int) -> str:
 
 async def main(run: str, store: str) -> int:
     """Supervise `run` of `store`; at most one supervisor a run."""
-    database = await open_database(store, create=False)
+    try:
+        database = await open_database(store, create=False)
+    except StorageError as error:
+        print(f"{error}; once it is mended: dspex runs resume {run}", file=sys.stderr)
+        return BROKEN
     folder = folder_of(database.location)
     only = None if folder is None else RunLock(folder / f"{run}.supervisor")
     try:

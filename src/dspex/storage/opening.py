@@ -128,6 +128,9 @@ class _Held:
 
 
 def _held(path: Path) -> _Held:
-    handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+    try:
+        handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+    except OSError as error:
+        raise explain(error, Location("sqlite", f"sqlite:///{path}", str(path))) from error
     fcntl.flock(handle, fcntl.LOCK_EX)
     return _Held(handle)
