@@ -16,7 +16,7 @@ def carried_for(run: RunRow) -> float:
     seconds, noted = float(run.progress.get("seconds") or 0.0), run.progress.get("noted")
     if noted is None or run.heartbeat is None:
         return seconds
-    return seconds + max(0.0, run.heartbeat - noted)
+    return seconds + max(0.0, run.heartbeat - float(noted))
 
 
 def running(seconds: float) -> dict[str, JSON]:
