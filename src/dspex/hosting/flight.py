@@ -13,6 +13,7 @@ import signal
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from itertools import count
+from mmap import mmap
 from pathlib import Path
 
 from dspex.evaluation.assessment import Assessment
@@ -25,6 +26,8 @@ from dspex.storage.database import Location, StorageError
 
 SLOT = 1024
 """Bytes of one entry; the first holds whose record it is."""
+ROOM = 64
+"""Entries that the file grows by."""
 _OUTSIDE = frozenset(
     {signal.SIGKILL, signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT, signal.SIGXCPU, signal.SIGPIPE}
 )
@@ -59,13 +62,18 @@ class Crash:
 
 
 class FlightRecord:
-    """The record of one process. A new one takes the place of the file; an old process goes on in the file it had."""
+    """The record of one process. A new one takes the place of the file; an old process goes on in the file it had.
+
+    It is written as memory that the kernel shares with the file: two notes an evaluation are then no calls of the
+    system.
+    """
 
     def __init__(self, path: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         made = path.with_name(f"{path.name}.{os.getpid()}")
         self._path = path
         self._file = os.open(made, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+        self._memory = self._grown(0)
         self._write(0, {"pid": os.getpid(), "status": None})
         made.replace(path)
         self._free: list[int] = []
@@ -75,22 +83,37 @@ class FlightRecord:
         """Note an evaluation; returns its slot. Raises StorageError where the disk does not take it."""
         slot = heapq.heappop(self._free) if self._free else next(self._slots)
         try:
-            self._write(slot, pair)
+            if (slot + 1) * SLOT > len(self._memory):
+                self._memory = self._grown(len(self._memory))
         except OSError as error:
             raise StorageError(f"{self._path}: {error.strerror}; free some space and carry on") from error
+        self._write(slot, pair)
         return slot
 
     def landed(self, slot: int) -> None:
-        os.pwrite(self._file, b"\0", slot * SLOT)
+        self._memory[slot * SLOT] = 0
         heapq.heappush(self._free, slot)
 
     def close(self) -> None:
+        self._memory.close()
         os.close(self._file)
+
+    def _grown(self, size: int) -> mmap:
+        """The file as memory, with room for more. The room is written first: a full disk says so here, while memory
+        that finds none for itself ends the process."""
+        left = memoryview(bytes(ROOM * SLOT))
+        while left:
+            written = os.pwrite(self._file, left, size + ROOM * SLOT - len(left))
+            left = left[written:]
+        return mmap(self._file, size + ROOM * SLOT)
 
     def _write(self, slot: int, entry: Pair | Mapping[str, int | None]) -> None:
         text = json.dumps(entry).encode("ascii")
         # An id that does not fit is left out: its evaluation is then never suspected, and all else stays as it is.
-        os.pwrite(self._file, (text if len(text) < SLOT else b"").ljust(SLOT, b"\0"), slot * SLOT)
+        data, start = (text if len(text) < SLOT else b"").ljust(SLOT, b"\0"), slot * SLOT
+        # The first byte makes an entry of it: a process that dies before has not begun the evaluation.
+        self._memory[start + 1 : start + SLOT] = data[1:]
+        self._memory[start] = data[0]
 
 
 def left_behind(path: Path) -> Crash | None:

@@ -8,7 +8,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import ARRAY, Connection, Select, String, bindparam, delete, func, select
+from sqlalchemy import ARRAY, Connection, Insert, Select, String, bindparam, delete, func, literal_column, select
+from sqlalchemy.dialects import postgresql, sqlite
 
 from dspex.clients.remembered import from_memory
 from dspex.kernel.ports import Completion, Request, Usage
@@ -21,7 +22,17 @@ from dspex.storage.tables import calls
 class _Begun:
     key: str
     model: str
-    future: asyncio.Future[Any]
+    future: asyncio.Future[_Known | None]
+
+
+@dataclass(frozen=True, slots=True)
+class _Known:
+    """What is there of a call."""
+
+    key: str
+    run: str | None
+    state: str
+    completion: str
 
 
 class DatabaseCallStore:
@@ -71,10 +82,10 @@ class DatabaseCallStore:
         return from_memory(completion, key)
 
     async def put(self, key: str, request: Request, completion: Completion) -> None:
-        usage = completion.usage
+        usage, now = completion.usage, time.time()
         row = {
-            "of": key, "completion": completion_text(completion), "input_tokens": usage.input_tokens,
-            "output_tokens": usage.output_tokens, "usd": usage.usd, "finished": time.time(),
+            **self._intent(key, request.model, now), "state": "done", "completion": completion_text(completion),
+            "input_tokens": usage.input_tokens, "output_tokens": usage.output_tokens, "usd": usage.usd, "finished": now,
         }  # fmt: skip
         await self._database.append(_FINISH, row, self._guard)
         self._booked.add(key)
@@ -89,7 +100,7 @@ class DatabaseCallStore:
     async def _flush(self) -> None:
         begun, self._begun = self._begun, []
 
-        def work(connection: Connection) -> dict[str, Any]:
+        def work(connection: Connection) -> dict[str, _Known]:
             return self._look_up_and_intend(connection, {item.key: item.model for item in begun})
 
         try:
@@ -105,11 +116,11 @@ class DatabaseCallStore:
             if not item.future.done():
                 item.future.set_result(found.get(item.key))
 
-    def _look_up_and_intend(self, connection: Connection, models: Mapping[str, str]) -> dict[str, Any]:
+    def _look_up_and_intend(self, connection: Connection, models: Mapping[str, str]) -> dict[str, _Known]:
         """Answers that are there; for all others the intent is written."""
         keys = list(models)
         given = {"keys": keys if connection.dialect.name == "postgresql" else packed(keys)}
-        rows = {row.key: row for row in _LOOK_UP.execute(connection, given)}
+        rows = {row.key: row for row in (_Known(*values) for values in _LOOK_UP.found(connection, given))}
         found = {key: row for key, row in rows.items() if row.state == "done"}
         now = time.time()
         again = [key for key, row in rows.items() if row.state != "done"]
@@ -140,18 +151,17 @@ def _looked_up(dialect: str) -> Select[Any, Any, Any, Any]:
 
 _LOOK_UP = Prepared(_looked_up)
 _INTEND = Prepared(lambda dialect: insert_new(calls, dialect))
-_FINISH = Prepared(
-    calls.update()
-    .where(calls.c.key == bindparam("of"), calls.c.state != "done")
-    .values(
-        state="done",
-        completion=bindparam("completion"),
-        input_tokens=bindparam("input_tokens"),
-        output_tokens=bindparam("output_tokens"),
-        usd=bindparam("usd"),
-        finished=bindparam("finished"),
+def _finished(dialect: str) -> Insert:
+    """An answer, over the intent to ask for it; the first answer to be written stands."""
+    row = postgresql.insert(calls) if dialect == "postgresql" else sqlite.insert(calls)
+    told = {name: row.excluded[name] for name in _ANSWER}
+    return row.on_conflict_do_update(
+        index_elements=[calls.c.key], set_=told, where=calls.c.state != literal_column("'done'")
     )
-)
+
+
+_ANSWER = ("state", "completion", "input_tokens", "output_tokens", "usd", "finished")
+_FINISH = Prepared(_finished)
 _ABANDON = Prepared(delete(calls).where(calls.c.key == bindparam("of"), calls.c.state == "intent", calls.c.sends == 1))
 
 

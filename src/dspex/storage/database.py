@@ -7,6 +7,7 @@ many waiting writers share one commit, and what `write` has returned from is on 
 from __future__ import annotations
 
 import asyncio
+import sqlite3
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
@@ -80,10 +81,13 @@ class Database(Protocol):
 
     async def write(self, work: Work[T], guard: Guard | None = None) -> T: ...
 
-    def append(self, statement: Prepared, row: Mapping[str, Any], guard: Guard | None = None) -> asyncio.Future[None]:
+    def append(
+        self, statement: Prepared, row: Mapping[str, Any], guard: Guard | None = None, *, waited: bool = True
+    ) -> asyncio.Future[None]:
         """Hand a row over; awaited, it is committed.
 
-        Rows of the same statement object go to the database together, which is much cheaper.
+        Rows of the same statement object go to the database together, which is much cheaper. One that nobody waits for
+        yet may go with what is written in the same moment.
         """
         ...
 
@@ -156,4 +160,4 @@ def known(error: Exception, location: Location) -> Exception:
     """A database driver's errors explained, the others as they are."""
     from sqlalchemy.exc import DBAPIError  # noqa: PLC0415 - this file is imported by those who only name the types
 
-    return explain(error, location) if isinstance(error, DBAPIError | OSError) else error
+    return explain(error, location) if isinstance(error, DBAPIError | sqlite3.Error | OSError) else error

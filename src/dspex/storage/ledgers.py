@@ -177,7 +177,7 @@ class DurableLedger:
     def _write(self, statement: Prepared, row: Mapping[str, Any]) -> None:
         """Hand a row to the database. Raises what kept an earlier one from being written."""
         self._reap()
-        self._under_way.append(self._database.append(statement, row, self._guard))
+        self._under_way.append(self._database.append(statement, row, self._guard, waited=False))
 
     def _reap(self) -> None:
         """Let go of the writes that are done. Raises what kept one of them from being done."""

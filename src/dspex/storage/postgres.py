@@ -72,7 +72,9 @@ class PostgresDatabase:
         self._enqueue(Item(future, guard, work=work))
         return await future
 
-    def append(self, statement: Prepared, row: Mapping[str, Any], guard: Guard | None = None) -> asyncio.Future[None]:
+    def append(
+        self, statement: Prepared, row: Mapping[str, Any], guard: Guard | None = None, *, waited: bool = True
+    ) -> asyncio.Future[None]:
         future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._enqueue(Item(future, guard, statement=statement, row=row))
         return future

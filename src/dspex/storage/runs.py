@@ -193,7 +193,8 @@ def fence(id: str, epoch: int) -> Guard:
     """A guard that lets writes through only while `epoch` is the run's own."""
 
     def check(connection: Connection) -> None:
-        found = _EPOCH.execute(connection, {"run": id}).scalar_one_or_none()
+        rows = _EPOCH.found(connection, {"run": id})
+        found = rows[0][0] if rows else None
         if found != epoch:
             raise FencedError(f"run {id}: this process no longer owns it (epoch {epoch}, now {found})")
 

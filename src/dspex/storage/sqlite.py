@@ -8,8 +8,9 @@ import sqlite3
 import threading
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 from sqlalchemy import Connection, create_engine
 from sqlalchemy.engine import Engine
@@ -17,13 +18,22 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import StaticPool
 
 from dspex.storage.database import Guard, Item, Location, StorageError, Work, explain, known, perform, settle
-
-if TYPE_CHECKING:
-    from dspex.storage.statements import Prepared
+from dspex.storage.statements import Prepared, driver_of
 
 T = TypeVar("T")
 _BUSY_SECONDS = 60.0
 _GROUP = 1024
+_PASSES = 3
+"""Turns of the loop from the end of an evaluation until its place has asked for the next call."""
+
+
+@dataclass(eq=False, slots=True)
+class _Gathered:
+    """Items of one loop that are handed over together."""
+
+    items: list[Item] = field(default_factory=list[Item])
+    waited: bool = False
+    """Whether somebody waits for one of them, so that they go as soon as what is ready has run."""
 
 
 class SQLiteDatabase:
@@ -36,7 +46,7 @@ class SQLiteDatabase:
         self.location = Location("sqlite", f"sqlite:///{path}", str(path))
         self._path = path
         self._queue: queue.SimpleQueue[list[Item] | None] = queue.SimpleQueue()
-        self._gathered: dict[asyncio.AbstractEventLoop, list[Item]] = {}
+        self._gathered: dict[asyncio.AbstractEventLoop, _Gathered] = {}
         self._readers = ThreadPoolExecutor(2, thread_name_prefix="dspex-read")
         self._local = threading.local()
         self._engines: list[Engine] = []
@@ -49,9 +59,11 @@ class SQLiteDatabase:
         self._enqueue(Item(future, guard, work=work))
         return await future
 
-    def append(self, statement: Prepared, row: Mapping[str, Any], guard: Guard | None = None) -> asyncio.Future[None]:
+    def append(
+        self, statement: Prepared, row: Mapping[str, Any], guard: Guard | None = None, *, waited: bool = True
+    ) -> asyncio.Future[None]:
         future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._enqueue(Item(future, guard, statement=statement, row=row))
+        self._enqueue(Item(future, guard, statement=statement, row=row), waited=waited)
         return future
 
     async def read(self, work: Work[T]) -> T:
@@ -74,28 +86,42 @@ class SQLiteDatabase:
         for engine in self._engines:
             engine.dispose()
 
-    def _enqueue(self, item: Item) -> None:
-        """Keep the item until the loop has run what is ready now: what belongs together is not torn apart."""
+    def _enqueue(self, item: Item, *, waited: bool = True) -> None:
+        """Keep the item until the loop has run what is ready now: what belongs together is not torn apart.
+
+        What nobody waits for is kept for `_PASSES` turns of the loop, and so shares a commit with what follows from it.
+        """
         loop = item.future.get_loop()
         with self._lock:
             if self._closed:
                 raise StorageError(f"{self.location.url}: the store is closed")
             gathered = self._gathered.get(loop)
             if gathered is None:
-                self._gathered[loop] = [item]
+                gathered = self._gathered[loop] = _Gathered()
+                if not waited:
+                    loop.call_soon(self._hold, loop, gathered, _PASSES)
+            gathered.items.append(item)
+            if waited and not gathered.waited:
+                gathered.waited = True
                 loop.call_soon(self._hand_over, loop)
-            else:
-                gathered.append(item)
+
+    def _hold(self, loop: asyncio.AbstractEventLoop, gathered: _Gathered, passes: int) -> None:
+        if gathered.waited:
+            return  # it goes sooner
+        if passes > 1:
+            loop.call_soon(self._hold, loop, gathered, passes - 1)
+        else:
+            self._hand_over(loop)
 
     def _hand_over(self, loop: asyncio.AbstractEventLoop) -> None:
         with self._lock:
-            items = self._gathered.pop(loop, None)
-            if items is None:
+            gathered = self._gathered.pop(loop, None)
+            if gathered is None:
                 return
             if self._thread is None:
                 self._thread = threading.Thread(target=self._serve, name="dspex-write", daemon=True)
                 self._thread.start()
-            self._queue.put(items)
+            self._queue.put(gathered.items)
 
     def _read(self, work: Work[T]) -> T:
         engine: Engine | None = getattr(self._local, "engine", None)
@@ -171,10 +197,12 @@ class SQLiteDatabase:
 
     def _transaction(self, connection: Connection, items: Sequence[Item]) -> list[Any]:
         self._still_there()
-        connection.exec_driver_sql("BEGIN IMMEDIATE")
+        driver = driver_of(connection)
+        assert driver is not None
+        driver.execute("BEGIN IMMEDIATE").close()
         try:
             results = perform(connection, items)
-            connection.exec_driver_sql("COMMIT")
+            driver.execute("COMMIT").close()
         except BaseException:
             _roll_back(connection)
             raise
