@@ -145,10 +145,12 @@ def rows(count: int, start: int) -> dspex.Dataset:
 
 async def search(strategy: str, store: str, size: Size, data: Splits, seed: int = 0) -> dspex.OptimizationResult:
     """A whole search, as a user begins it."""
-    ready = dspex.runtime("instant/model", models={"instant": Instant(_MORE if strategy == "tpe" else ())}, file="none", cache="none")
+    instant = Instant(_MORE if strategy == "tpe" else ())
+    ready = dspex.runtime("instant/model", models={"instant": instant}, file="none", cache="none")
+    budget, options = dspex.Budget(calls=size.calls), dspex.SearchOptions(width=size.width)
     return await dspex.aoptimize(
         program(strategy), *data, dspex.ExactMatch("team"), ready, strategy="random" if strategy == LONG else strategy,
-        schedule=size.schedule, store=store, seed=seed, budget=dspex.Budget(calls=size.calls), options=dspex.SearchOptions(width=size.width),
+        schedule=size.schedule, store=store, seed=seed, budget=budget, options=options,
     )  # fmt: skip
 
 

@@ -39,6 +39,41 @@ def test_what_write_returned_from_is_read_by_others(within: Within, url: str) ->
     within(test)
 
 
+def test_what_nobody_waits_for_is_committed_by_itself_and_before_what_comes_after_it(within: Within) -> None:
+    async def test(database: Database) -> None:
+        statement = Prepared(leases.insert())
+        await database.append(statement, lease("alone"), waited=False)
+        assert await database.read(count) == 1
+        later = database.append(statement, lease("held"), waited=False)
+        assert await database.write(count) == 2
+        assert later.done()
+        database.append(statement, lease("last"), waited=False)
+
+    within(test)
+
+
+def test_a_store_that_closes_commits_what_nobody_waited_for(within: Within, url: str) -> None:
+    async def test(database: Database) -> None:
+        other = await open_database(url)
+        other.append(Prepared(leases.insert()), lease("last"), waited=False)
+        await other.aclose()
+        assert await database.read(count) == 1
+
+    within(test)
+
+
+def test_many_rows_of_one_statement_are_all_there_whatever_their_number(within: Within) -> None:
+    async def test(database: Database) -> None:
+        statement = Prepared(leases.insert())
+        for start, rows in ((0, 1), (100, 31), (200, 32), (300, 33), (400, 97)):
+            await asyncio.gather(*(database.append(statement, lease(f"a{start + n}", n)) for n in range(rows)))
+        found = await database.read(lambda c: c.execute(select(leases.c.name, leases.c.used)).all())
+        assert len(found) == 194
+        assert all(int(name[1:]) % 100 == used for name, used in found)
+
+    within(test)
+
+
 def test_a_failing_work_undoes_only_itself(within: Within) -> None:
     async def test(database: Database) -> None:
         def bad(connection: Connection) -> None:

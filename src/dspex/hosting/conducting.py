@@ -274,7 +274,7 @@ class _Conductor:
         }
 
     async def _note(self, progress: Mapping[str, JSON]) -> None:
-        await self.database.write(lambda c: runs.progressed(c, self.id, progress), self.guard)
+        await self.database.append(runs.PROGRESS, runs.progress_row(self.id, progress), self.guard, waited=False)
 
     def _begin(self, writing: Coroutine[Any, Any, None]) -> None:
         """Write beside the search. A store that refuses refuses the search's own writes, too, and is told of there."""

@@ -116,6 +116,7 @@ class Runner:
         self._notes = list(problem.notes)
         self._observer = Observer(ledger, Outcomes(problem.objectives, problem.seed))
         self._fitting = Stopwatch()
+        self._guesser: Foreseeing | None = None
         self._aside = 0.0
         """The share of the budget for what is evaluated ahead of its round."""
 
@@ -208,21 +209,22 @@ class Runner:
 
     async def _set_aside(self) -> None:
         """Keep a part of the budget for guesses where it is worth it: a function of round 0, like the reserve."""
+        strategy = self.strategy
         share = DEFAULT_AHEAD if self.options.ahead is None else self.options.ahead
-        if not isinstance(self.strategy, Foreseeing) or not self.strategy.foresees or not share:
+        if not isinstance(strategy, Foreseeing) or not strategy.foresees or not share:
             return
         price = await price_of(self.ledger, self.ledger.rounds[0].pairs)
         self._beside = self._purse.beside(share, price)
         if self._beside is not None:
-            self._aside = share
+            self._aside, self._guesser = share, strategy
             self._purse.rebook(self.ledger.asked)
 
     def _foreseen(self, round: Round, price: Mapping[str, float]) -> tuple[Sequence[Pair], int]:
         """What the round after this one will likely ask for, and how many evaluations may be begun."""
-        if round.purpose != "search" or not isinstance(self.strategy, Foreseeing):
+        if round.purpose != "search" or self._guesser is None:
             return (), 0
         search = SearchView(self.problem, self.ledger, self._lab, round.number + 1, round.memo)
-        return self.strategy.foreseen(search, self.ledger.glimpse), self._purse.guesses(price)
+        return self._guesser.foreseen(search, self.ledger.glimpse), self._purse.guesses(price)
 
     async def _reserve(self) -> float:
         """The share kept for the confirmation: a function of round 0, so that resuming finds the same."""

@@ -151,6 +151,8 @@ def _looked_up(dialect: str) -> Select[Any, Any, Any, Any]:
 
 _LOOK_UP = Prepared(_looked_up)
 _INTEND = Prepared(lambda dialect: insert_new(calls, dialect))
+
+
 def _finished(dialect: str) -> Insert:
     """An answer, over the intent to ask for it; the first answer to be written stands."""
     row = postgresql.insert(calls) if dialect == "postgresql" else sqlite.insert(calls)

@@ -114,10 +114,10 @@ class DurableLedger:
         now = time.time()
 
         def work(connection: Connection) -> None:
-            connection.execute(rounds.insert(), _round_row(self._run, round, now))
+            _ADD_ROUND.execute_all(connection, [_round_row(self._run, round, now)])
             if fresh:
                 rows = [_candidate_row(self._run, start + place, item) for place, item in enumerate(fresh)]
-                connection.execute(candidates.insert(), rows)
+                _ADD_CANDIDATE.execute_all(connection, rows)
 
         await self._database.write(work, self._guard)
         await self.flush()
@@ -212,6 +212,8 @@ def _heard(done: asyncio.Future[None]) -> None:
         done.exception()
 
 
+_ADD_ROUND = Prepared(rounds.insert())
+_ADD_CANDIDATE = Prepared(candidates.insert())
 _ADD_EVALUATION = Prepared(lambda dialect: insert_new(evaluations, dialect))
 _ADD_FAILURE = Prepared(failures.insert())
 _ADD_EVENT = Prepared(events.insert())

@@ -170,9 +170,15 @@ def claim(connection: Connection, id: str, owner: str, lease_seconds: float | No
     return int(row.epoch) + 1
 
 
-def progressed(connection: Connection, id: str, progress: Mapping[str, JSON]) -> None:
-    """Keep where the run is, for those who ask while it is running or after."""
-    connection.execute(runs.update().where(runs.c.id == id).values(progress=packed(dict(progress))))
+PROGRESS = Prepared(
+    runs.update().where(runs.c.id == bindparam("of")).values(progress=bindparam("progress")),
+)
+"""Where a run is, for those who ask while it is running or after. Its rows are what `progress_row` gives."""
+
+
+def progress_row(id: str, progress: Mapping[str, JSON]) -> dict[str, JSON]:
+    """A row of `PROGRESS`."""
+    return {"of": id, "progress": packed(dict(progress))}
 
 
 def rebudgeted(connection: Connection, id: str, budget: Mapping[str, JSON]) -> None:

@@ -9,7 +9,7 @@ arXiv 2604.11328, has the idea for prompts).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from dspex.optimization.deciding import SearchView
@@ -29,11 +29,11 @@ class ByResponse:
         if size >= self.top:
             return every
         fit = fitted(search, self.top)
-        level, _ = fit.ability(incumbent)
+        told = informing(search, fit, incumbent, self.top)
         free, has = search.ledger.scores(incumbent), search.ledger.scores(challenger)
         kept = [key for key in every if key in has]
         rest = [key for key in every if key not in has and not search.ledger.failures((challenger, *key))]
-        rest.sort(key=lambda key: -round(fit.information(level, key) / (1 if key in free else 2), 9))
+        rest.sort(key=lambda key: -round(told[key] / (1 if key in free else 2), 9))
         return [*kept, *rest[: max(0, size - len(kept))]]
 
     def chance(self, search: SearchView, challenger: str, other: str, size: int) -> float:
@@ -60,6 +60,17 @@ def fitted(search: SearchView, top: int) -> ItemResponse:
             known = memory["item response"] = (state, item_response(scores))
     fit: ItemResponse = known[1]
     return fit
+
+
+def informing(search: SearchView, fit: ItemResponse, incumbent: str, top: int) -> Mapping[Key, float]:
+    """What an answer to each example tells about an ability near the incumbent's; the same for all challengers."""
+    memory, state = search.problem.memory, (search.ledger.folded, top, incumbent)
+    known = memory.get("informing")
+    if known is None or known[0] != state:
+        level, _ = fit.ability(incumbent)
+        known = memory["informing"] = (state, {key: fit.information(level, key) for key in search.problem.keys[:top]})
+    found: Mapping[Key, float] = known[1]
+    return found
 
 
 def response(width: int, top: int) -> Race:

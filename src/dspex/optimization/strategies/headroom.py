@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from math import comb
 from typing import Any
 
@@ -67,10 +68,10 @@ class Headroom:
 
     @property
     def foresees(self) -> bool:
-        return isinstance(self.inner, Foreseeing) and self.inner.foresees
+        return self._guesser is not None
 
     def foreseen(self, search: SearchView, glimpse: Glimpse) -> Sequence[Pair]:
-        return self.inner.foreseen(self._inner(search), glimpse) if isinstance(self.inner, Foreseeing) else ()
+        return () if self._guesser is None else self._guesser.foreseen(self._inner(search), glimpse)
 
     async def remarks(self, search: SearchView) -> Sequence[str]:
         """What was measured; and what the strategy within has to say."""
@@ -79,6 +80,12 @@ class Headroom:
         if left_out := memo.get("left_out"):
             return (f"the headroom test is left out: its {left_out} evaluations are too much for this budget", *more)
         return (*_measured(search), *more)
+
+    @cached_property
+    def _guesser(self) -> Foreseeing | None:
+        """`inner`, where it guesses; asked once, since a protocol is slow to check."""
+        inner = self.inner
+        return inner if isinstance(inner, Foreseeing) and inner.foresees else None
 
     def _inner(self, search: SearchView) -> SearchView:
         memo: Mapping[str, Any] = search.memo or {}

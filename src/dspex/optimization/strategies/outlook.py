@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import math
 from bisect import bisect_right
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from random import Random
 from statistics import NormalDist
 
@@ -32,12 +33,23 @@ class Level:
         low, high = min(found) - reach, max(found) + reach
         self._at = [low + (high - low) * step / 80 for step in range(81)]
         self._level = [fit.mean(ability, keys) for ability in self._at]
+        self._width = [above - below for below, above in pairwise(self._at)]
+        self._rise = [above - below for below, above in pairwise(self._level)]
 
     def __call__(self, ability: float) -> float:
-        place = min(max(bisect_right(self._at, ability) - 1, 0), len(self._at) - 2)
-        low, high = self._at[place], self._at[place + 1]
-        share = min(1.0, max(0.0, (ability - low) / (high - low)))
-        return self._level[place] + share * (self._level[place + 1] - self._level[place])
+        return self.all([ability])[0]
+
+    def all(self, abilities: Iterable[float]) -> list[float]:
+        """Of each ability; quicker than one by one."""
+        at, level, width, rise, last = self._at, self._level, self._width, self._rise, len(self._width) - 1
+        found: list[float] = []
+        for ability in abilities:
+            place = bisect_right(at, ability) - 1
+            place = 0 if place < 0 else last if place > last else place
+            share = (ability - at[place]) / width[place]
+            share = 0.0 if share < 0.0 else 1.0 if share > 1.0 else share
+            found.append(level[place] + share * rise[place])
+        return found
 
 
 def measured(search: SearchView, top: int, *, item_response: bool) -> ItemResponse:
@@ -106,7 +118,8 @@ class Steps:
 
 def gain_over(level: Level, least: float, mean: float, spread: float) -> float:
     """The expected part of a score above `least`, of an ability with this mean and spread."""
-    return math.fsum(max(0.0, level(mean + spread * z) - least) for z in _QUANTILES) / len(_QUANTILES)
+    levels = level.all(mean + spread * z for z in _QUANTILES)
+    return math.fsum(max(0.0, item - least) for item in levels) / len(_QUANTILES)
 
 
 @dataclass(frozen=True)
@@ -181,7 +194,7 @@ class Watch:
         prior = [self.fit.abilities[item] for item in self.known]
         prior += [self.steps.expected(item.operator, item.parents) for item in pool]
         rows += [[mean + sd * rng.gauss(0, 1) for mean, sd in prior] for _ in range(DRAWS - len(rows))]
-        return Outlook(weight, names, [list(map(self.level, row)) for row in rows], place, modelled)
+        return Outlook(weight, names, [self.level.all(row) for row in rows], place, modelled)
 
     def _modelled(
         self,

@@ -151,17 +151,21 @@ class _Fit:
         value = own[0]
         slope, weight = (mean - value) / sd**2, 1 / sd**2
         told = weight
-        for (other, deviation), a, score in answers:
-            away = sign * (value - other)
-            if self.binary:
-                p = _logistic(a * away)
-                pull, tells = a * (score - p), a * a * p * (1 - p)
-            else:
-                tells = 1 / self.scale.noise**2
-                pull = (score - away) * tells
-            slope += sign * pull
-            weight += tells
-            told += tells / (1 + tells * deviation**2)
+        if self.binary:
+            exp = math.exp
+            for (other, deviation), a, score in answers:
+                x = a * (sign * (value - other))
+                p = 1 / (1 + exp(-x)) if x > -700 else 0.0  # written out: these lines are most of a fit
+                tells = a * a * p * (1 - p)
+                slope += sign * (a * (score - p))
+                weight += tells
+                told += tells / (1 + tells * deviation**2)
+        else:
+            tells = 1 / self.scale.noise**2
+            for (other, deviation), _, score in answers:
+                slope += sign * ((score - sign * (value - other)) * tells)
+                weight += tells
+                told += tells / (1 + tells * deviation**2)
         return value + max(-1.5, min(1.5, slope / weight)), 1 / math.sqrt(told)
 
     def _discrimination(self, x: int) -> float:
