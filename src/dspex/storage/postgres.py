@@ -207,7 +207,7 @@ class _Transaction:
 
     def _performed(self, connection: Connection) -> bool:
         """Whether there is something to commit."""
-        if _MARK.execute(connection, self._mark).scalar_one_or_none() is None:
+        if not _MARK.found(connection, self._mark):
             return False
         self._found = perform(connection, self._items)
         return True
