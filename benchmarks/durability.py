@@ -115,7 +115,7 @@ def filled(connection: Connection, program: Program) -> None:
     """A run with many evaluations."""
     spec = {"program": program.to_data()}
     runs.create(connection, {**ROW, "spec": spec})
-    runs.PROGRESS.execute_all(connection, [runs.progress_row("run", {"leader": "c0", "best_score": 0.5})])
+    runs.progressed(connection, "run", {"leader": "c0", "best_score": 0.5})
     data = '[{"route.instructions":"Name the team."},"seed",[],""]'
     made = [{"run": "run", "id": f"c{n}", "position": n, "round": 0, "data": data} for n in range(100)]
     connection.execute(candidates.insert(), made)

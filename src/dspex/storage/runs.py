@@ -181,6 +181,11 @@ def progress_row(id: str, progress: Mapping[str, JSON]) -> dict[str, JSON]:
     return {"of": id, "progress": packed(dict(progress))}
 
 
+def progressed(connection: Connection, id: str, progress: Mapping[str, JSON]) -> None:
+    """The same, within a transaction."""
+    PROGRESS.execute_all(connection, [progress_row(id, progress)])
+
+
 def rebudgeted(connection: Connection, id: str, budget: Mapping[str, JSON]) -> None:
     """Another budget, for whoever carries the run from now on."""
     connection.execute(runs.update().where(runs.c.id == id).values(budget=packed(dict(budget))))
