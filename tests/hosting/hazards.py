@@ -102,6 +102,13 @@ def _killed_once(gold: Example) -> None:
         os.kill(os.getpid(), signal.SIGKILL)
 
 
+def _keep(gold: Example) -> None:
+    """Starts a process of its own, says which, and never ends."""
+    child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
+    Path(f"{gold['mark']}.{child.pid}").touch()
+    time.sleep(600)
+
+
 def _beget(gold: Example) -> None:
     """Starts a process of its own, says which, and crashes."""
     child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
@@ -112,5 +119,5 @@ def _beget(gold: Example) -> None:
 _ACTS: dict[str, Callable[[Example], None]] = {
     "nothing": _nothing, "segfault": _segfault, "leave": _leave, "gone": _gone, "exit": _exit, "hang": _hang,
     "hold": _hold, "eat": _eat, "scribble": _scribble, "close": _close, "kill": _kill, "killed once": _killed_once,
-    "beget": _beget,
+    "beget": _beget, "keep": _keep,
 }  # fmt: skip

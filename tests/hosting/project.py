@@ -55,6 +55,8 @@ class Changes(TypedDict, total=False):
     teacher: str
     train: int
     """Examples to learn from."""
+    mark: str
+    """Where acts that leave a mark leave it."""
     acts: Mapping[int, str]
     """What the metric is to do on examples of val, by their number: see `tests.hosting.hazards`."""
 
@@ -64,7 +66,7 @@ def wanted(base_url: str, **changes: Unpack[Changes]) -> Wanted:
     limit: dict[str, Any] = {"max_tokens": changes["answer"]} if "answer" in changes else {}
     acts = changes.get("acts", {})
     val = Dataset.of(
-        {**item.values, **({"act": acts[number]} if number in acts else {})}
+        {**item.values, **({"act": acts[number], "mark": changes.get("mark", "")} if number in acts else {})}
         for number, item in enumerate(rows(20, 1000))
     )
     settings: RuntimeSettings = {

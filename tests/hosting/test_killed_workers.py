@@ -113,6 +113,20 @@ def test_a_carrier_killed_above_a_worker_that_holds_the_interpreter_leaves_none(
     until(lambda: workers_of(pid) == [])
 
 
+def test_what_an_evaluation_started_ends_with_the_process_of_its_run(bench: Bench, tmp_path: Path) -> None:
+    """The worker, which is killed by the kernel, has no time to end it."""
+    given = made(
+        bench, str(tmp_path / "dspex.db"), metric=hazards.told, acts=dict.fromkeys(range(20), "keep"),
+        mark=str(tmp_path / "child"), isolation=Isolation(), concurrency=PLACES,
+    )  # fmt: skip
+    pid = bench.carry(given, "first")
+    until(lambda: len(list(tmp_path.glob("child.*"))) == PLACES)
+    os.kill(pid, signal.SIGKILL)
+    assert ended_by_kill(bench.nursery.wait(pid))
+    children = [int(path.suffix[1:]) for path in tmp_path.glob("child.*")]
+    until(lambda: not any(Path(f"/proc/{child}").exists() for child in children), 20.0)
+
+
 def _waits(pid: int) -> bool:
     """Whether its metric has begun to hold it: the call that never returns."""
     try:

@@ -14,11 +14,14 @@ from functools import partial
 from pathlib import Path
 from typing import cast
 
+import pytest
+
 from dspex.hosting.carrier import BROKEN
 from dspex.hosting.handle import Run
-from dspex.hosting.liveness import Owner
-from dspex.hosting.supervisor import RestartPolicy, Supervisor
+from dspex.hosting.liveness import Owner, RunLock, folder_of
+from dspex.hosting.supervisor import RestartPolicy, Supervisor, main
 from dspex.storage import runs
+from dspex.storage.database import Location
 from tests.hosting.durability import Bench, Prepared, Uninterrupted, check_calls, gone, until
 from tests.hosting.oracle import ROOT
 from tests.hosting.project import KEY
@@ -106,6 +109,18 @@ def test_a_run_that_an_earlier_supervisor_started_is_waited_for(bench: Bench, co
     bench.rests(pid, copy.tag)
     assert carriers.started == []
     assert copy.status().state == "completed"
+
+
+def test_a_run_has_one_supervisor(bench: Bench, copy: Prepared, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("dspex.hosting.supervisor._PATIENCE", 0.1)
+    monkeypatch.setenv("DSPEX_STORE", copy.store)
+    folder = folder_of(Location("sqlite", copy.store, copy.store))
+    assert folder is not None
+    with RunLock(folder / f"{copy.run}.supervisor") as first:
+        assert first.acquire()
+        assert asyncio.run(main(copy.run, copy.store)) == 0
+    assert bench.oracle.asked(copy.tag) == []
+    assert copy.status().state == "queued"
 
 
 def test_killed_supervisor_killed_carrier(

@@ -10,6 +10,7 @@ import pytest
 from sqlalchemy import NullPool, create_engine
 
 from dspex.hosting.conducting import conduct
+from dspex.hosting.liveness import Owner
 from dspex.hosting.seating import Seat, TakenError, take
 from dspex.kernel.ports import Event
 from dspex.storage import runs
@@ -61,3 +62,17 @@ def test_one_of_many_that_come_at_once_gets_a_run_on_a_server(server: str) -> No
         return sorted(type(item).__name__ for item in found)
 
     assert asyncio.run(main()) == ["Seat", *["TakenError"] * 5]
+
+
+def test_only_a_process_that_is_there_for_its_run_may_be_killed_with_it(tmp_path: Path) -> None:
+    async def main() -> None:
+        database = await open_database(tmp_path / "dspex.db")
+        await database.write(lambda c: runs.create(c, OWN))
+        for servant, owner in ((False, None), (True, Owner.here())):
+            seat = await take(database, "r", servant=servant)
+            assert seat.lock is not None
+            assert seat.lock.signature() == owner
+            seat.release()
+        await database.aclose()
+
+    asyncio.run(main())

@@ -209,9 +209,24 @@ def _tie_to(parent: int) -> None:
         _end()
 
 
+def _leave_behind(*ends: int) -> None:
+    """Start what ends the group of this process when this one is gone: the kernel kills it alone."""
+    worker = os.getpid()
+    if sys.platform != "linux" or os.getpgrp() != worker or os.fork():
+        return
+    for end in ends:
+        os.close(end)
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGUSR1})
+    ctypes.CDLL(None, use_errno=True).prctl(_DIE_WITH_PARENT, signal.SIGUSR1, 0, 0, 0)
+    if os.getppid() == worker:
+        signal.sigwait({signal.SIGUSR1})
+    os.killpg(worker, signal.SIGKILL)  # of which this is one
+
+
 def main(source: int, sink: int, parent: int) -> None:
     """Serve the runner at the other end of the pipes."""
     _tie_to(parent)
+    _leave_behind(source, sink)
     for end in (source, sink):
         os.set_inheritable(end, False)
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
