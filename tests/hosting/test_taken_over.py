@@ -13,6 +13,8 @@ from dspex.hosting.conducting import conduct
 from dspex.hosting.liveness import Owner
 from dspex.hosting.seating import Seat, TakenError, take
 from dspex.kernel.ports import Event
+from dspex.optimization.result import OptimizationResult
+from dspex.optimization.runner import Runner
 from dspex.storage import runs
 from dspex.storage.database import FencedError
 from dspex.storage.opening import open_database
@@ -24,8 +26,10 @@ from tests.storage.test_fencing import rows
 OWN: dict[str, Any] = {"id": "r", "name": "route", "spec": {}, "budget": {}, "strategy": "auto", "seed": 0}
 
 
-@pytest.mark.parametrize("moment", ["run.started", "round.started", "round.finished", "run.finished"])
-def test_a_process_that_lost_its_run_keeps_its_hands_off_it(moment: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("moment", ["run.started", "round.started", "round.finished", "run.finished", "found"])
+def test_a_process_that_lost_its_run_keeps_its_hands_off_it(
+    moment: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """At whatever moment: not even its end, its progress or its failure are its to write."""
     store = tmp_path / "dspex.db"
     engine = create_engine(f"sqlite:///{store}", poolclass=NullPool)
@@ -36,6 +40,15 @@ def test_a_process_that_lost_its_run_keeps_its_hands_off_it(moment: str, tmp_pat
             with engine.begin() as other:
                 other.execute(runs_table.update().values(epoch=runs_table.c.epoch + 1))
                 before.append(rows(other))
+
+    search = Runner.run
+
+    async def found(runner: Runner) -> OptimizationResult:
+        result = await search(runner)
+        taken_over(Event("found", ""))
+        return result
+
+    monkeypatch.setattr(Runner, "run", found)
 
     async def main() -> None:
         async with (await prepared(store)).run as run:
