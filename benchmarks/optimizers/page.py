@@ -10,6 +10,7 @@ from benchmarks.optimizers.ablations import ABLATIONS, WORDS
 from benchmarks.optimizers.baselines import BASELINES
 from benchmarks.optimizers.families import FAMILIES
 from benchmarks.optimizers.plan import FEW, FLAT, OURS, PEERS, kinds
+from benchmarks.optimizers.replay import MORE
 from benchmarks.optimizers.rows import Row, latest, strategies
 
 
@@ -30,12 +31,18 @@ def document(rows: Sequence[Row], found: Circumstances, replay: str, reading: st
     main, flat = _main(last), [row for row in last if row.family == FLAT]
     mine = [name for name in OURS if any(row.strategy == name for row in last)]
     parts = [_opening(last, found), "## What was found", verdicts.found(main, flat, mine)]
-    parts += ["## Where we lose", verdicts.losses(main, mine)]
+    parts += ["## Where we lose", verdicts.losses(main, mine), _replayed(replay)]
     parts += ["## Every strategy in every family", _every(main)]
     parts += [f"## `{name}` against the peers\n\n{tables.against(main, name, PEERS)}" for name in mine]
     parts += ["## Beside the usual baselines", _baselines(main), "## Parts taken out, or put in", _ablations(rows)]
     parts += [f"## Real outcomes, replayed\n\n{replay}" if replay else "", reading]
     return "\n\n".join(part.strip() for part in parts if part.strip()) + "\n"
+
+
+def _replayed(replay: str) -> str:
+    """What of the replay is a loss."""
+    lines = [line for line in replay.splitlines() if MORE in line]
+    return "On real outcomes, replayed, regret in points:\n\n" + "\n".join(lines) if lines else ""
 
 
 def _opening(rows: Sequence[Row], found: Circumstances) -> str:

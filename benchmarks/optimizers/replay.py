@@ -191,24 +191,30 @@ def told(found: dict[str, dict[str, list[list[float]]]]) -> str:
             min(methods, key=lambda name: fmean(row[place] for row in methods[name])) for place in range(len(CALLS))
         ]
         best = ", ".join(f"{name} at {calls}" for name, calls in zip(lowest, CALLS, strict=True))
-        parts.append(f"Lowest: {best} calls.\n{_behind(methods)}".strip())
+        parts.append(f"Lowest: {best} calls.")
+        if behind := _behind(titles[kind], methods):
+            parts.append(behind)
     return "\n\n".join(parts)
 
 
-def _behind(methods: Mapping[str, Sequence[Sequence[float]]]) -> str:
+MORE, _LESS = "significantly more than", "significantly less than"
+"""What is left beside another, in words; the page looks for the first."""
+
+
+def _behind(title: str, methods: Mapping[str, Sequence[Sequence[float]]]) -> str:
     """Where ours leaves significantly more than one of Optuna's on the same tables and draws, and where less."""
     lines: list[str] = []
     for mine in ("auto", "beacon"):
         for other in OPTUNA:
             pairs = list(zip(methods.get(mine, ()), methods.get(other, ()), strict=False))
-            told: dict[str, list[str]] = {"more": [], "less": []}
+            told: dict[str, list[str]] = {MORE: [], _LESS: []}
             for place, calls in enumerate(CALLS):
                 figure = measures.bootstrapped([100 * (own[place] - its[place]) for own, its in pairs], fmean)
                 if figure.low > 0 or figure.high < 0:
-                    told["more" if figure.low > 0 else "less"].append(f"{calls} ({figure.value:+.1f})")
-            said = [f"significantly {side} than `{other}` at {', '.join(at)}" for side, at in told.items() if at]
+                    told[MORE if figure.low > 0 else _LESS].append(f"{calls} ({figure.value:+.1f})")
+            said = [f"{side} `{other}` at {', '.join(at)}" for side, at in told.items() if at]
             if said:
-                lines.append(f"`{mine}` leaves {', and '.join(said)} calls.")
+                lines.append(f"- {title}: `{mine}` leaves {', and '.join(said)} calls.")
     return "\n".join(lines)
 
 

@@ -33,6 +33,12 @@ def test_losses_are_listed() -> None:
     assert "rules: `auto` takes never (never to never) times all calls of dspy-gepa to its result" in page
 
 
+def test_losses_of_the_replay_are_losses() -> None:
+    told = "- Prompts: `auto` leaves significantly more than `optuna-tpe` at 100 (+10.0) calls."
+    page = document(rows(OURS, PEER), CIRCUMSTANCES, told, "")
+    assert told in page.partition("## Where we lose")[2].partition("## Every strategy")[0]
+
+
 def test_runs_below_the_seed_are_counted_over_all_that_have_no_headroom() -> None:
     flat = replace(OURS, family="flat", best_score=0.4, final_score=0.4)
     worse = replace(flat, final_score=0.3)

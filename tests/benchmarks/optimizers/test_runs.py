@@ -90,7 +90,10 @@ def test_regret_of_a_replay_ends_where_the_best_is_found() -> None:
 def test_a_replay_says_where_ours_leaves_more_and_where_less() -> None:
     methods = {"auto": [[0.2, 0.2, 0.1, 0.0, 0.0]] * 3, "optuna-tpe": [[0.1, 0.2, 0.1, 0.0, 0.1]] * 3}
     page = replay.told({"prompts": methods})
-    assert "`auto` leaves significantly more than `optuna-tpe` at 100 (+10.0), and significantly less" in page
+    assert (
+        "60 of a table: `auto` leaves significantly more than `optuna-tpe` at 100 (+10.0), and significantly less"
+        in page
+    )
     assert "less than `optuna-tpe` at 1600 (-10.0) calls." in page
 
 
