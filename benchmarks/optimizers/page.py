@@ -52,11 +52,12 @@ def _opening(rows: Sequence[Row], found: Circumstances) -> str:
 
 Written by `make bench-optimizers`; do not edit. {found.when}, {found.machine};
 {found.versions}; commit {found.commit}.
-{len(rows)} runs of {found.budget} calls each, proposals included, {minutes:.0f} minutes of searching.{states}
+{len(rows)} runs of {found.budget} calls each, proposals included, {minutes:.0f} minutes of searching.
+{states}
 
 The models are simulated, behind HTTP, with known optima; DSPy's optimizers are the real package, on the same server,
-the same data and the same metric. Defaults may be chosen on {_listed(developed)}, on worlds with seeds
-below 100. {_listed(held)} are held out. All worlds below have seeds from 100 on."""
+the same data and the same metric. Defaults may be chosen on {_listed(developed)},
+on worlds with seeds below 100. {_listed(held)} are held out. All worlds below have seeds from 100 on."""
 
 
 def _states(rows: Sequence[Row]) -> str:
@@ -64,8 +65,8 @@ def _states(rows: Sequence[Row]) -> str:
     mine = [row for row in rows if row.strategy not in PEERS and row.strategy not in BASELINES]
     every, auto = ({row.code for row in some} for some in (mine, [row for row in mine if row.strategy == "auto"]))
     if len(every) < 2:
-        return ""
-    return f" Runs of ours are of {len(every)} states of the code, as it went on; those of `auto` of {len(auto)}."
+        return "Runs of ours are of one state of the code."
+    return f"Runs of ours are of {len(every)} states of the code, as it went on; those of `auto` of {len(auto)}."
 
 
 def _main(rows: Sequence[Row]) -> list[Row]:

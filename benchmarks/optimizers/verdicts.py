@@ -31,6 +31,7 @@ def found(rows: Sequence[Row], flat: Sequence[Row], mine: Sequence[str]) -> str:
         lines.append(f"`{name}` against\n")
         for peer in PEERS:
             lines += _against_peer(rows, name, peer)
+        lines += _nowhere_worse(rows, name)
         lines += [
             f"- {other}, where models or numbers vary: {tables.signed(more)} of the reachable gain at the end, "
             f"in {more.n} worlds, {_leads(more)}."
@@ -67,6 +68,18 @@ def _against_peer(rows: Sequence[Row], name: str, peer: str) -> list[str]:
                 f"{tables.signed(here.more)}, in {here.more.n} worlds."
             )
     return lines
+
+
+def _nowhere_worse(rows: Sequence[Row], name: str) -> list[str]:
+    """Whether there is a family in which a peer ends significantly higher."""
+    every = [(family, peer, _versus(rows, name, peer, family=family).more) for family in FAMILIES for peer in PEERS]
+    met = [item for item in every if item[2].n >= FEWEST]
+    worse = [f"{peer} in `{family}` ({tables.signed(more)})" for family, peer, more in met if more.high < 0]
+    if not met:
+        return []
+    families = len({family for family, _, _ in met})
+    said = f"below {', '.join(worse)}" if worse else "below no peer"
+    return [f"- At the end significantly {said}, of {families} families."]
 
 
 def _met(value: float) -> str:

@@ -24,12 +24,14 @@ def test_a_goal_that_is_met_is_said_with_its_figures() -> None:
     )
     assert "0.57 (0.57 to 0.57) times the calls after which it first held that, a success (0.67) short" in page
     assert "Nowhere significantly" in page
+    assert "- At the end significantly below no peer, of 1 families." in page
 
 
 def test_losses_are_listed() -> None:
     better = replace(PEER, final_score=0.88, trajectory=((700, 0.88), (1400, 0.88)))
     page = document(rows(OURS, better), CIRCUMSTANCES, "", "")
     assert "rules: `auto` ends -16 points (-16 to -16) beside `dspy-gepa`." in page
+    assert "significantly below dspy-gepa in `rules` (-16 points (-16 to -16)), of 1 families." in page
     assert "rules: `auto` takes never (never to never) times all calls of dspy-gepa to its result" in page
 
 
