@@ -106,6 +106,21 @@ def test_what_is_lost_counts_at_most_as_what_was_held(within: Within) -> None:
     within(test)
 
 
+@pytest.mark.parametrize(("prices", "spent"), [([None, None], 0.3), ([0.01], 0.2), ([0.25, None], 0.3), ([0.22], 0.22)])
+def test_a_process_that_is_gone_has_spent_what_it_said_and_all_that_it_held_where_no_call_says_a_price(
+    within: Within, prices: list[float | None], spent: float
+) -> None:
+    async def test(database: Database) -> None:
+        await database.write(partial(share_budget, budget=Budget(usd=1.0)))
+        shares = StoredShares(database, "gone")
+        await shares.open()
+        await shares.claim(Claim(Sums(2, 0, 0.2), Sums(2, 0, 0.1)))
+        await database.write(lambda c: bought(c, "gone", prices))
+        assert (await shares.open()).own.usd == pytest.approx(spent)
+
+    within(test)
+
+
 def test_a_process_that_lost_its_run_claims_nothing(within: Within) -> None:
     async def test(database: Database) -> None:
         await database.write(partial(share_budget, budget=Budget(usd=1.0)))

@@ -123,12 +123,21 @@ def _claimed(connection: Connection, run: str, claim: Claim) -> Share:
 
 
 def _ended(connection: Connection, budget: Budget, run: str, entry: _Entry | None) -> Sums:
-    """What a run has spent whose process is gone: what its calls say, and never more than what that process held."""
+    """What a run has spent whose process is gone: what its calls say, at least what that process said itself, and never
+    more than it held. Where its calls were all lost, and so cannot say, that is what counts."""
     paid = _paid(connection, run).get(run, NOTHING)
     if entry is None:
         return paid
     most = entry.spent + entry.held
-    return replace(paid, **{unit: min(getattr(paid, unit), getattr(most, unit)) for unit in limited(budget)})
+    if paid.calls and not paid.tokens:
+        paid = replace(most, calls=paid.calls)
+    return replace(
+        paid,
+        **{
+            unit: max(getattr(entry.spent, unit), min(getattr(paid, unit), getattr(most, unit)))
+            for unit in limited(budget)
+        },
+    )
 
 
 def _left(budget: Budget, claim: Claim, others: Iterable[_Entry]) -> Sums:
