@@ -19,11 +19,13 @@ BELOW = 0.05
 """Share of runs without headroom that may end below the seed."""
 USUAL = (*BASELINE, *BASELINES)
 """The usual baselines."""
+TEXTLESS = "parameters"
+"""The family in which no text varies."""
 
 
 def found(rows: Sequence[Row], flat: Sequence[Row], mine: Sequence[str]) -> str:
     """Ours against each peer and each usual baseline; `flat` are all runs without headroom."""
-    lines = [
+    lines: list[str | None] = [
         "Calls, proposals and confirmation included, in the families where the peers' programs have all that may vary. "
         "A peer's result is known when its run ends; that it held the same program earlier can be seen afterwards.\n"
     ]
@@ -32,12 +34,7 @@ def found(rows: Sequence[Row], flat: Sequence[Row], mine: Sequence[str]) -> str:
         for peer in PEERS:
             lines += _against_peer(rows, name, peer)
         lines += _nowhere_worse(rows, name)
-        lines += [
-            f"- {other}, where models or numbers vary: {tables.signed(more)} of the reachable gain at the end, "
-            f"in {more.n} worlds, {_leads(more)}."
-            for other in USUAL
-            if (more := _versus(rows, name, other, shared=False).more).n >= FEWEST
-        ]
+        lines += [_against_usual(rows, name, other) for other in USUAL]
         own = [row for row in flat if row.strategy == name]
         if own:
             below = measures.below(own)
@@ -48,7 +45,20 @@ def found(rows: Sequence[Row], flat: Sequence[Row], mine: Sequence[str]) -> str:
         own = [row for row in rows if row.family == FLAT and row.strategy == peer]
         if own:
             lines.append(f"- {peer}, without headroom: {measures.below(own)} of {len(own)} end below the seed.")
-    return "\n".join(lines)
+    return "\n".join(line for line in lines if line is not None)
+
+
+def _against_usual(rows: Sequence[Row], name: str, other: str) -> str | None:
+    """Over all, and where no text varies: there what ours can write is no advantage."""
+    more = _versus(rows, name, other, shared=False).more
+    if more.n < FEWEST:
+        return None
+    told = (
+        f"- {other}, where models or numbers vary: {tables.signed(more)} of the reachable gain at the end, in {more.n} "
+        f"worlds, {_leads(more)}"
+    )
+    equal = _versus(rows, name, other, family=TEXTLESS, shared=False).more
+    return f"{told}; in `{TEXTLESS}`, without texts to write, {tables.signed(equal)}." if equal.known else f"{told}."
 
 
 def _against_peer(rows: Sequence[Row], name: str, peer: str) -> list[str]:

@@ -98,6 +98,13 @@ def test_the_usual_baselines_are_met_where_models_or_numbers_vary() -> None:
     assert "|  |  | mixed | 6 | +10 points (+10 to +10) | 0.27 (0.27 to 0.27) |" in page
 
 
+def test_the_usual_baselines_are_told_apart_where_there_are_no_texts() -> None:
+    typed, mixed = replace(OURS, family="parameters"), replace(OURS, family="mixed")
+    others = [replace(item, strategy="random", final_score=0.7) for item in (typed, mixed)]
+    page = document(rows(typed, mixed, *others), CIRCUMSTANCES, "", "")
+    assert "in 12 worlds, ahead; in `parameters`, without texts to write, +20 points (+20 to +20)." in page
+
+
 def test_what_nothing_was_chosen_on_is_told_apart() -> None:
     held, theirs = replace(OURS, family="relay"), replace(PEER, family="relay")
     page = document(rows(held, theirs), CIRCUMSTANCES, "", "")
