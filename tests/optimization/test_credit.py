@@ -112,26 +112,6 @@ def test_a_stage_is_chosen_by_its_credit_and_none_is_given_up() -> None:
     assert 0.46 < even["clue"] / 2000 < 0.54
 
 
-def test_stages_that_explain_alike_are_worked_on_together() -> None:
-    wanted = holes(GIVEN, GIVEN.values, "text")
-
-    def taken(credit: Credit) -> Counter[str]:
-        return Counter(" ".join(item.path for item in credit.together(wanted, rng)) for rng in map(Random, range(2000)))
-
-    assert taken(Credit({}, {})) == {"clue label": 2000}
-    # Three times the weight: drawn first in 3 of 4, and then the other comes along in 1 of 3.
-    uneven = taken(Credit({"clue": 1.0, "label": 0.0}, {}))
-    assert 0.46 < uneven["clue"] / 2000 < 0.54
-    assert uneven["clue label"] == 2000 - uneven["clue"]
-
-
-def test_of_one_stage_one_text_is_worked_on_and_nothing_is_drawn_for_others() -> None:
-    wanted = holes(GIVEN, GIVEN.values, "text")[:1]
-    one, other = Random(5), Random(5)
-    assert Credit({}, {}).together(wanted, one) == [Credit({}, {}).choose(wanted, other)]
-    assert one.getstate() == other.getstate()
-
-
 def test_most_is_written_for_the_stage_that_fails_most() -> None:
     """The first step cannot be read half of the time, the second is wrong in a half of the rest."""
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections import Counter
 from typing import Literal
 
 import pytest
@@ -35,12 +34,9 @@ from tests.optimization.simulators import (
     answered,
     counted,
     gold,
-    guidance,
     hinted,
     is_proposal,
     program,
-    relay,
-    relayed,
     rows,
     runtime,
     text_in,
@@ -109,29 +105,6 @@ def test_each_stage_gets_demonstrations_out_of_runs_that_came_out_right_as_a_who
         assert {shown["kind"] for shown in (*sort, *tell)} <= {"kind 1", "kind 2"}
         assert all(set(shown) == {"text", "kind"} for shown in sort)
         assert all(shown["label"] == gold(shown["text"]) for shown in tell)
-
-
-def test_a_candidate_takes_new_texts_of_all_steps_that_its_failures_are_put_down_to() -> None:
-    model, seen = counted(relayed)
-    found = proposed(Reflection(), relay(instructions=Text()), 4, model=model)
-    asked = ["clue" if "answer with `clue`" in guidance(item) else "label" for item in seen if is_proposal(item)]
-    assert (len(found), Counter(asked)) == (4, {"clue": 4, "label": 4})
-    for item in found:
-        assert all(item.values[f"{step}.instructions"].startswith("Do it") for step in ("clue", "label"))
-        assert "clue and label" in item.hypothesis
-
-
-def test_a_step_whose_request_comes_to_nothing_stays_as_it_is() -> None:
-    def model(request: Request) -> str:
-        wanted = is_proposal(request) and "answer with `clue`" in guidance(request)
-        return "" if wanted else relayed(request)
-
-    found = proposed(Reflection(), relay(instructions=Text()), 4, model=model)
-    assert found
-    for item in found:
-        assert item.values["clue.instructions"] == relay(instructions=Text()).values["clue.instructions"]
-        assert item.values["label.instructions"].startswith("Do it")
-        assert "instructions of label rewritten" in item.hypothesis
 
 
 def test_rows_whose_labels_do_not_fit_are_no_demonstrations() -> None:

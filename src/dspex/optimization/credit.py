@@ -49,20 +49,6 @@ class Credit:
         path = rng.choices(paths, [self.weight(item, paths) for item in paths])[0]
         return rng.choice([item for item in among if item.path == path])
 
-    def together(self, among: Sequence[Hole], rng: Random) -> list[Hole]:
-        """One of the holes as `choose` has it, and one of every other stage that explains as much.
-
-        A stage that explains less comes along the less often, in proportion. Failures do not tell apart the stages that
-        they are put down to alike, and what one gains may show only once the other is good.
-        """
-        first = self.choose(among, rng)
-        paths = list(dict.fromkeys(item.path for item in among))
-        chosen = {first.path: first}
-        for path in paths:
-            if path not in chosen and rng.random() * self.weight(first.path, paths) < self.weight(path, paths):
-                chosen[path] = rng.choice([item for item in among if item.path == path])
-        return [chosen[path] for path in paths if path in chosen]
-
 
 UNKNOWN = Credit({}, {})
 

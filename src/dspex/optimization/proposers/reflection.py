@@ -1,8 +1,4 @@
-"""Instructions rewritten by a model that reads labelled examples and what the present ones got wrong.
-
-A request is about one step; a candidate takes the new texts of all steps that its failures are put down to, since a
-request costs one call and telling the candidates apart costs a run of every example for each.
-"""
+"""Instructions rewritten by a model that reads labelled examples and what the present ones got wrong."""
 
 from __future__ import annotations
 
@@ -14,7 +10,7 @@ from dspex.optimization.deciding import Turn, VariableKind
 from dspex.optimization.evidence import seen, told
 from dspex.optimization.rewriting import Rewriting, rewritten, shown
 from dspex.optimization.rows import Candidate, Evaluation, Proposal
-from dspex.optimization.stages import Hole, holes, labelled
+from dspex.optimization.stages import holes, labelled
 from dspex.optimization.wording import picked
 
 SHOWN = 48
@@ -29,7 +25,7 @@ AIMS = (
 
 
 class Reflection:
-    """Asks the proposer model for better instructions of the steps to blame, several times over with other evidence."""
+    """Asks the proposer model for better instructions of one step, several times over with different evidence."""
 
     name = "reflection"
     needs: frozenset[VariableKind] = frozenset({"text"})
@@ -41,35 +37,25 @@ class Reflection:
         failures = {who: [row for row in found if (row.score or 0.0) < 1] for who, found in rows.items()}
         credit = await credited(turn.search, [row for found in failures.values() for row in found])
         made = [_asked(turn, item, index, failures[item.id], credit) for index, item in enumerate(parents)]
-        texts = await asyncio.gather(*(_new(turn, several) for several in made))
+        tasks = [(parent, asked) for parent, asked in zip(parents, made, strict=True) if asked is not None]
+        texts = await asyncio.gather(*(rewritten(turn.search, asked) for _, asked in tasks))
         found: list[Proposal] = []
-        for parent, new in zip(parents, texts, strict=True):
-            if new:
-                values = {**parent.values, **{hole.dimension.path: text for hole, text in new}}
-                where = " and ".join(hole.path for hole, _ in new)
-                said = f"instructions of {where} rewritten from what went wrong"
+        for (parent, asked), text in zip(tasks, texts, strict=True):
+            if text is not None:
+                values = {**parent.values, asked.hole.dimension.path: text}
+                said = f"instructions of {asked.hole.path} rewritten from what went wrong"
                 found.append(Proposal(values, self.name, (parent.id,), said))
         return found
 
 
-async def _new(turn: Turn, several: Sequence[Rewriting]) -> list[tuple[Hole, str]]:
-    """The texts that come of these requests, each with the hole it is for; one that fails leaves its step as it is."""
-    texts = await asyncio.gather(*(rewritten(turn.search, asked) for asked in several))
-    return [(asked.hole, text) for asked, text in zip(several, texts, strict=True) if text is not None]
-
-
 def _asked(
     turn: Turn, parent: Candidate, index: int, failures: Sequence[Evaluation], credit: Credit
-) -> list[Rewriting]:
-    """A request for each step that is to be rewritten; none where nothing is known to go by."""
-    wanted = holes(turn.search.problem.program, parent.values, "text")
-    together = credit.together(wanted, turn.rng) if wanted else []
-    made = [_about(turn, parent, hole, index, failures) for hole in together]
-    return [item for item in made if item is not None]
-
-
-def _about(turn: Turn, parent: Candidate, hole: Hole, index: int, failures: Sequence[Evaluation]) -> Rewriting | None:
+) -> Rewriting | None:
     search, rng = turn.search, turn.rng
+    wanted = holes(search.problem.program, parent.values, "text")
+    if not wanted:
+        return None
+    hole = credit.choose(wanted, rng)
     chosen = rng.sample(search.problem.train, min(SHOWN, len(search.problem.train)))
     worked = [item.values for item in labelled(hole.step, chosen)]
     if not failures and not worked:
