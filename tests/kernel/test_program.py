@@ -202,6 +202,7 @@ def test_mistakes_in_code_are_each_one_clear_error() -> None:
     with pytest.raises(
         ProgramError, match=r"program 'p': 'pipeline\.0' should be a valid dictionary or instance of Step, got 'draft'"
     ):
+        # Who has no type checker may write this.
         Program(name="p", pipeline=["draft"])  # type: ignore[list-item]  # pyright: ignore[reportArgumentType]
     with pytest.raises(
         VariableError, match=r"no variable 'flow.draft.temprature'; did you mean 'flow.draft.temperature'\?"

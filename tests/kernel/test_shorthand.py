@@ -94,4 +94,5 @@ def test_whatever_a_user_writes_becomes_a_schema() -> None:
     assert as_schema(Answer.schema_of()) is Answer.schema_of()
     assert as_schema("a -> b", "Say b.").instructions == "Say b."
     with pytest.raises(SignatureError, match="not int"):
+        # Who has no type checker may write this.
         as_schema(3)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]

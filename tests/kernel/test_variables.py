@@ -53,6 +53,16 @@ def test_no_value_of_any_shape_breaks_the_check(variable: Variable, value: objec
     assert variable.problem(value) is None or isinstance(variable.problem(value), str)
 
 
+def test_a_place_of_a_grid_is_one_value_whatever_its_last_digits() -> None:
+    assert Float(0, 1, step=0.1).normal(0.1 + 0.2) == Float(0, 1, step=0.1).normal(0.3) == 0.3
+    assert Float(0, 1, step=0.1, default=0.1 + 0.2).initial == 0.3
+    odd = Float(-10.333593490195426, 0, step=0.5)
+    assert odd.initial == odd.normal(odd.low) == odd.nearest(odd.low)
+    assert odd.problem(odd.initial) is None
+    assert Float(0, 1).normal(0.1 + 0.2) == 0.1 + 0.2, "without a grid a number is what it is"
+    assert Float(0, 1, step=0.25).normal(0.3) == 0.3, "what is on no grid is told by `problem`"
+
+
 def test_floats() -> None:
     assert Float(0, 1, step=0.25).size() == 5
     assert Float(0, 1).size() == math.inf
@@ -103,6 +113,7 @@ def test_texts_and_demonstrations() -> None:
     assert Demos(default=[{"a": 1}]).initial == [{"a": 1}]
 
 
+# Who has no type checker may write any of these.
 MISTAKES: list[tuple[Callable[[], object], str]] = [
     (lambda: Float(1, 0), r"Float\(1.0, 0.0\): low must be below high"),
     (lambda: Float(0, 1, log=True), "a logarithmic range starts above 0"),

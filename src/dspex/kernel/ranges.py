@@ -31,7 +31,8 @@ class Float(Variable):
 
     @property
     def initial(self) -> float:
-        return self.low if self.default is None else self.default
+        value = self.low if self.default is None else self.default
+        return value if self.step is None else self.nearest(value)
 
     def problem(self, value: JSON) -> str | None:
         if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
@@ -43,6 +44,9 @@ class Float(Variable):
         return None
 
     def normal(self, value: JSON) -> JSON:
+        """A place of the grid is one value, however its last digits came about."""
+        if self.step is not None and self.problem(value) is None:
+            return self.nearest(value)
         return float(value) if type(value) is int else value
 
     def sample(self, rng: Random) -> float:
