@@ -220,3 +220,11 @@ def test_a_metric_that_raises_says_where() -> None:
     with pytest.raises(MetricError, match=r"raised ZeroDivisionError: .* \(test_metrics.py, line \d+\)"):
         scored(worse, "x", "y")
     assert issubclass(MetricError, DspexError)
+
+
+def test_a_metric_of_a_field_that_compares_nothing_is_refused_when_it_is_made() -> None:
+    class Unfinished(FieldMetric):
+        """Has no `compare`."""
+
+    with pytest.raises(TypeError, match=r"Unfinished.*compare"):
+        Unfinished("team")  # type: ignore[abstract]  # pyright: ignore[reportAbstractUsage]  # which is the point

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import re
 import unicodedata
+from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import KW_ONLY, dataclass
@@ -26,7 +27,7 @@ _JSON_KINDS: Mapping[str, tuple[type, ...]] = {
 
 
 @dataclass(frozen=True)
-class FieldMetric:
+class FieldMetric(ABC):
     """Compares the answer's `field` with the example's; `expected` names the example's field if it is another one.
 
     A metric of one field is a subclass with `compare`. It runs in place, says what was expected where it gives less
@@ -43,9 +44,9 @@ class FieldMetric:
         value = self.compare(given, wanted)
         return Score(value, None if value >= 1 else f"{self.field}: expected {_quoted(wanted)}, got {_quoted(given)}")
 
+    @abstractmethod
     def compare(self, given: Any, wanted: Any) -> float:
         """How good `given` is where `wanted` was expected, in 0..1."""
-        raise NotImplementedError(f"{type(self).__name__} has no compare(given, wanted)")
 
     def wanted(self, example: Example) -> Any:
         """What the example expects. Raises DataError where its row has no such field."""
