@@ -217,7 +217,7 @@ def test_a_loop_that_ended_while_waiting_keeps_no_place() -> None:
     asyncio.run(later())
     assert limiter.active == 0
     assert not task.done()
-    task._log_destroy_pending = False  # type: ignore[attr-defined]
+    task._log_destroy_pending = False  # type: ignore[attr-defined]  # what asyncio says of it is no fault here
 
 
 def test_the_same_address_and_key_share_one_limiter_as_long_as_it_is_used() -> None:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Literal
 
 from dspex.adapters import ADAPTERS
-from dspex.clients.scripted import Answer, ScriptedLM
+from dspex.clients.scripted import Answer, Script, ScriptedLM
 from dspex.evaluation.dataset import Dataset
 from dspex.kernel.ports import Request, Runtime
 from dspex.kernel.program import Program
@@ -50,7 +50,7 @@ def right(request: Request) -> Answer:
     return section(team=TEAMS[number_in(request) % 3])
 
 
-def runtime(script: Callable[[Request], Answer] = right) -> Runtime:
+def runtime(script: Script = right) -> Runtime:
     """A runtime whose model is a function."""
     return Runtime(lm=ScriptedLM(script), model="scripted/x", adapters=ADAPTERS, modules=builtin_registry())
 

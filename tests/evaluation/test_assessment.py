@@ -21,15 +21,15 @@ from dspex.errors import (
 )
 from dspex.evaluation.assessment import Assessment, assess
 from dspex.evaluation.metrics import ExactMatch
-from dspex.kernel.ports import Completion, Request
+from dspex.kernel.ports import Completion, Metric, Request
 from dspex.kernel.signature import Example
 from dspex.kernel.state import State
 from tests.evaluation.programs import always, raising, right, route, runtime, section, tickets
 
 
-def assessed(script: Callable[[Request], Answer] = right, metric: object = None, number: int = 0) -> Assessment:
+def assessed(script: Callable[[Request], Answer] = right, metric: Metric | None = None, number: int = 0) -> Assessment:
     example = tickets(6)[number]
-    return asyncio.run(assess(route(), example, metric or ExactMatch("team"), runtime(script)))  # type: ignore[arg-type]
+    return asyncio.run(assess(route(), example, metric or ExactMatch("team"), runtime(script)))
 
 
 def test_a_right_answer() -> None:

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from dspex.clients.outage import OutageWatch
-from dspex.clients.scripted import Answer
+from dspex.clients.scripted import Answer, Script
 from dspex.errors import (
     AuthenticationError,
     BudgetExceededError,
@@ -59,7 +59,7 @@ def misspelt(example: Example, state: State) -> bool:
     return bool(state["tem"] == "x")
 
 
-def evaluated(script: Callable[[Request], Answer] = right, *, count: int = 30, **options: Any) -> Evaluation:
+def evaluated(script: Script = right, *, count: int = 30, **options: Any) -> Evaluation:
     return asyncio.run(evaluate(route(), tickets(count), METRIC, runtime(script), **options))
 
 
@@ -119,8 +119,8 @@ def test_graded_scores_and_details() -> None:
 
 
 def test_samples_are_draws_of_their_own_and_the_interval_counts_examples() -> None:
-    def script(request: Request) -> str:
-        return right(request) if request.sample < 2 else section(team="nobody")  # type: ignore[return-value]
+    def script(request: Request) -> Answer:
+        return right(request) if request.sample < 2 else section(team="nobody")
 
     found = evaluated(script, count=10, samples=3)
     assert (found.n, found.samples) == (30, 3)
@@ -144,7 +144,7 @@ def test_no_more_than_asked_are_under_way_at_once() -> None:
         now -= 1
         return right(request)
 
-    evaluated(answer, count=50, concurrency=7)  # type: ignore[arg-type]
+    evaluated(answer, count=50, concurrency=7)
     assert most == 7
 
 
@@ -264,7 +264,7 @@ def test_some_failures_stop_the_work_at_once_with_all_rows_kept(tmp_path: Path, 
         return right(request)
 
     with pytest.raises(type(error), match=str(error)) as caught:
-        evaluated(script, count=200, concurrency=4, sink=tmp_path / "rows.jsonl")  # type: ignore[arg-type]
+        evaluated(script, count=200, concurrency=4, sink=tmp_path / "rows.jsonl")
     partial = caught.value.partial
     assert isinstance(partial, Evaluation)
     assert partial.scored == 20
@@ -362,9 +362,7 @@ def test_cancelling_keeps_the_rows(tmp_path: Path) -> None:
                 await never.wait()
             return right(request)
 
-        work = asyncio.create_task(
-            evaluate(route(), tickets(50), METRIC, runtime(script), sink=path, concurrency=3)  # type: ignore[arg-type]
-        )
+        work = asyncio.create_task(evaluate(route(), tickets(50), METRIC, runtime(script), sink=path, concurrency=3))
         await stuck.wait()
         work.cancel()
         with pytest.raises(asyncio.CancelledError):

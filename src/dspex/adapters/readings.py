@@ -66,7 +66,7 @@ def exact_object(text: str, fields: AnswerFields) -> dict[str, JSON] | None:
         return None
     if any(bare.count(f'"{name}"') > 1 for name in values):
         try:
-            return loads(bare)  # type: ignore[no-any-return]
+            values = loads(bare)
         except ValueError:
             return None
     return values

@@ -171,7 +171,7 @@ def optimize(  # noqa: PLR0913 - the options of the command
     splits = _splits(found, _paths(project, data, files), as_metric(scorer).columns, seed)
     target = _target(None if reference is not None else project.program_path(program), out, force)
     budget = _budget(calls, usd, tokens, seconds)
-    options = _options(project.resolved.settings, (proposer_model, teacher_model), concurrency)
+    options = _options(project.resolved.settings, proposer_model, teacher_model, concurrency)
     if detach and out is not None:
         raise ConfigurationError("--out with --detach: the result stays with the run; `dspex runs export` writes it")
     _announce(found, splits, budget, strategy)
@@ -201,9 +201,11 @@ def optimize(  # noqa: PLR0913 - the options of the command
         tell(result, project.place(program), target)
 
 
-def _options(settings: Settings, models: tuple[str | None, str | None], concurrency: int | None) -> SearchOptions:
+def _options(
+    settings: Settings, proposer_model: str | None, teacher_model: str | None, concurrency: int | None
+) -> SearchOptions:
     options = SearchOptions(
-        proposer_model=models[0], teacher_model=models[1], on_outage=settings.on_outage,
+        proposer_model=proposer_model, teacher_model=teacher_model, on_outage=settings.on_outage,
         outage_seconds=settings.outage_seconds, probe_seconds=settings.probe_seconds,
     )  # fmt: skip
     return options if concurrency is None else replace(options, concurrency=concurrency)

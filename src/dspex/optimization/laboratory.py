@@ -273,13 +273,12 @@ class Laboratory:
         program = self.problem.program_by_id(candidate, self.ledger.candidates[candidate].values)
         if sample < ROLLOUT:
             return program
-        known = ("taught" if sample >= TAUGHT else "rollout", candidate)
+        teacher = self.options.teacher_model if sample >= TAUGHT else None
+        known = ("run", candidate, teacher)
         if known not in self.problem.memory:
-            modules, teacher = self.runtime.modules, self.options.teacher_model
-            taught = sample >= TAUGHT and teacher is not None
-            self.problem.memory[known] = (
-                as_taught(program, modules, str(teacher)) if taught else as_rollout(program, modules)
-            )
+            modules = self.runtime.modules
+            made = as_rollout(program, modules) if teacher is None else as_taught(program, modules, teacher)
+            self.problem.memory[known] = made
         found: Program = self.problem.memory[known]
         return found
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import socket
+from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -12,16 +14,19 @@ from dspex.errors import RequestError, UnknownNameError
 from dspex.kernel.ports import LM, Completion, Message, Request
 from tests.clients.embedded.prompts import SHOWN
 
-TURNS = [text for pair in SHOWN for text in pair]
 MESSAGES: list[Message] = [
     {"role": "system", "content": "red, blue or green?"},
-    *({"role": "assistant" if number % 2 else "user", "content": text} for number, text in enumerate(TURNS)),  # type: ignore[list-item]
+    *(
+        turn
+        for given, answer in SHOWN
+        for turn in (Message(role="user", content=given), Message(role="assistant", content=answer))
+    ),
     {"role": "user", "content": "the sea"},
 ]
 
 
-def complete(**changes: object) -> Completion:
-    request = Request(**{"model": MODEL, "messages": MESSAGES, **changes})  # type: ignore[arg-type]
+def complete(**changes: Any) -> Completion:
+    request = replace(Request(MODEL, MESSAGES), **changes)
     return asyncio.run(Lexical().complete(request))
 
 

@@ -16,7 +16,7 @@ ROLLOUTS = 2
 """Further runs of each of them, beside those that the ledger has."""
 SPREAD = 0.25
 """How steeply buckets that vary more are preferred."""
-TAUGHT = 3
+TOGETHER = 3
 """Examples that one candidate learns from: what a single one teaches is too little to be seen in a race."""
 
 
@@ -99,7 +99,7 @@ async def _runs(turn: Turn) -> Batch:
 def _chosen(turn: Turn, buckets: list[Bucket]) -> list[Bucket]:
     """A few of the buckets, those that vary more with more chance."""
     left, found = list(buckets), list[Bucket]()
-    while left and len(found) < TAUGHT:
+    while left and len(found) < TOGETHER:
         found.append(left.pop(min(int(turn.rng.expovariate(SPREAD)), len(left) - 1)))
     return found
 
