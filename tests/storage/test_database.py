@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import sqlite3
 from collections.abc import Awaitable, Callable
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -119,6 +121,21 @@ def test_concurrent_openers_migrate_once(url: str) -> None:
         assert {len(rows) for rows in versions} == {1}
         for database in opened:
             await database.aclose()
+
+    asyncio.run(main())
+
+
+def test_an_opener_waits_for_who_writes_to_the_new_file(tmp_path: Path) -> None:
+    path = tmp_path / "dspex.db"
+
+    async def main() -> None:
+        with closing(sqlite3.connect(path, isolation_level=None)) as other:
+            other.execute("BEGIN IMMEDIATE")
+            opening = asyncio.create_task(open_database(path))
+            done, _ = await asyncio.wait({opening}, timeout=0.2)
+            assert not done
+            other.execute("ROLLBACK")
+        await (await opening).aclose()
 
     asyncio.run(main())
 

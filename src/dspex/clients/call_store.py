@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 import sqlite3
-import time
 from collections import OrderedDict
 from collections.abc import Callable, Generator
 from contextlib import closing, contextmanager, suppress
@@ -17,6 +16,7 @@ from weakref import finalize
 
 from dspex.clients.group_commit import Commit, GroupCommit, Row
 from dspex.clients.remembered import from_memory
+from dspex.clients.wal import enter_wal
 from dspex.errors import ConfigurationError
 from dspex.kernel.ports import Completion, Request, Usage
 
@@ -140,7 +140,7 @@ def _prepare(path: Path) -> None:
         connection.execute("BEGIN")  # one view for the whole check
         _check(path, connection)
         connection.execute("COMMIT")
-        _patiently(partial(connection.execute, "PRAGMA journal_mode = WAL"))
+        enter_wal(connection, BUSY_SECONDS)
         connection.execute("BEGIN IMMEDIATE")
         _check(path, connection)
         connection.execute(_TABLE)
@@ -166,19 +166,6 @@ def _connect(path: Path) -> sqlite3.Connection:
     connection = sqlite3.connect(path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False)
     connection.execute("PRAGMA synchronous = NORMAL")
     return connection
-
-
-def _patiently(action: Callable[[], object]) -> None:
-    """Changing the journal mode does not wait for other processes as everything else in SQLite does; so we do."""
-    deadline = time.monotonic() + BUSY_SECONDS
-    while True:
-        try:
-            action()
-            return
-        except sqlite3.OperationalError as error:
-            if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() > deadline:
-                raise
-            time.sleep(0.01)
 
 
 @contextmanager

@@ -17,6 +17,7 @@ from sqlalchemy.engine import Engine
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import StaticPool
 
+from dspex.clients.wal import enter_wal
 from dspex.storage.database import Guard, Item, Location, StorageError, Work, explain, known, perform, settle
 from dspex.storage.statements import Prepared, driver_of
 
@@ -147,7 +148,8 @@ class SQLiteDatabase:
     def _connect(self) -> sqlite3.Connection:
         self._still_there()
         connection = sqlite3.connect(self._path, timeout=_BUSY_SECONDS, isolation_level=None, check_same_thread=False)
-        for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "temp_store=MEMORY"):
+        enter_wal(connection, _BUSY_SECONDS)
+        for pragma in ("synchronous=FULL", "foreign_keys=ON", "temp_store=MEMORY"):
             connection.execute(f"PRAGMA {pragma}").close()
         return connection
 
