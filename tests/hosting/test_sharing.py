@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -15,7 +16,7 @@ from dspex.configuration.runtimes import RuntimeSettings
 from dspex.storage import runs
 from dspex.storage.budgets import share_budget, standing
 from tests.hosting.conftest import made
-from tests.hosting.durability import Bench, Prepared, check_integrity
+from tests.hosting.durability import Bench, Prepared, check_integrity, ended_by_kill
 from tests.hosting.test_steering import QUEUED
 from tests.servers.chat import Arrival, serving
 
@@ -101,3 +102,23 @@ def test_a_budget_is_kept_though_processes_are_killed(bench: Bench, tmp_path: Pa
         log = server.log()
     assert {item.status().state for item in given} <= {"paused", "completed"}
     assert 0.75 < paid(log) <= 1.0
+
+
+def test_what_two_runs_send_at_the_same_time_is_counted_though_one_is_killed(bench: Bench, tmp_path: Path) -> None:
+    """Two equal runs: every request of both is in the rows of who sent it, and no more than that."""
+    first, second = (made(bench, str(tmp_path / "dspex.db")) for _ in range(2))
+    second = replace(second, tag=first.tag)
+    bench.oracle.behave(first.tag, delay=0.02)
+    pids = [bench.carry(first, "killed", "commit.before:30"), bench.carry(second, "other")]
+    assert ended_by_kill(bench.nursery.wait(pids[0]))
+    left = first.journal()
+    bench.rests(pids[1], second.tag)
+    bench.rests(bench.carry(first, "again"), first.tag)
+    sent = Counter(item.sender for item in bench.oracle.asked(first.tag))
+    counted = first.journal(), second.journal()
+    unsent = sum(left.sends.values()) - sent["killed"]
+    assert 0 <= unsent <= 8
+    assert sum(counted[0].sends.values()) == sent["killed"] + unsent + sent["again"]
+    assert sum(counted[1].sends.values()) == sent["other"]
+    assert (first.status().repeated_calls, second.status().repeated_calls) == (counted[0].repeated, 0)
+    assert counted[0].repeated + first.status().unknown_calls == left.unfinished > 0

@@ -18,6 +18,7 @@ from dspex.storage.budgets import StoredShares, share_budget, standing
 from dspex.storage.database import Database, FencedError
 from dspex.storage.rates import clock
 from dspex.storage.tables import calls
+from tests.storage.test_calls import REQUEST, answer, begun
 from tests.storage.test_runs import ROW
 
 Within = Callable[[Callable[[Database], Awaitable[Any]]], Any]
@@ -117,6 +118,26 @@ def test_a_process_that_is_gone_has_spent_what_it_said_and_all_that_it_held_wher
         await shares.claim(Claim(Sums(2, 0, 0.2), Sums(2, 0, 0.1)))
         await database.write(lambda c: bought(c, "gone", prices))
         assert (await shares.open()).own.usd == pytest.approx(spent)
+
+    within(test)
+
+
+def test_what_a_process_had_sent_when_it_died_counts_once_though_another_run_sent_the_same(within: Within) -> None:
+    async def test(database: Database) -> None:
+        await database.write(partial(share_budget, budget=Budget(usd=2.0)))
+        killed, other = [await begun(database, run) for run in ("killed", "other")]
+        shares = {run: StoredShares(database, run) for run in ("killed", "other")}
+        for share in shares.values():
+            await share.open()
+            await share.claim(Claim(NOTHING, NOTHING, Sums(1, 0, 0.7)))
+        assert await killed.begin("k", REQUEST) is None
+        assert await other.begin("k", REQUEST) is None
+        await begun(database, "killed")
+        await other.put("k", REQUEST, answer("yes"))
+        opened = {run: (await share.open()).own for run, share in shares.items()}
+        assert opened["other"] == Sums(1, 5, 0.5)
+        assert opened["killed"].calls == 1
+        assert opened["killed"].usd == pytest.approx(0.7)  # all that it had set aside
 
     within(test)
 

@@ -78,12 +78,68 @@ def test_a_call_that_was_not_heard_of_is_sent_again_and_counted(within: Within) 
     within(test)
 
 
+def test_what_two_runs_send_at_the_same_time_counts_for_each_whichever_is_killed(within: Within) -> None:
+    async def test(database: Database) -> None:
+        async def found(run: str) -> dict[str, int]:
+            counted = await database.read(lambda c: runs.counts(c, run))
+            return {name: counted[name] for name in ("calls", "repeated_calls", "unknown_calls")}
+
+        await (await begun(database, "killed")).begin("k", REQUEST)
+        other = await begun(database, "other")
+        assert await other.begin("k", REQUEST) is None
+        again = await begun(database, "killed")
+        assert await found("killed") == {"calls": 1, "repeated_calls": 0, "unknown_calls": 1}
+        assert await found("other") == {"calls": 1, "repeated_calls": 0, "unknown_calls": 0}
+        assert await again.begin("k", REQUEST) is None
+        await other.put("k", REQUEST, answer("first"))
+        await again.put("k", REQUEST, answer("second"))
+        assert await found("killed") == {"calls": 2, "repeated_calls": 1, "unknown_calls": 0}
+        assert await found("other") == {"calls": 1, "repeated_calls": 0, "unknown_calls": 0}
+        assert await _texts(database, "killed", "other", "third") == ["second", "first", "first"]
+
+    within(test)
+
+
+async def _texts(database: Database, *names: str) -> list[str]:
+    """What a call is answered with from memory, asked for and begun anew, by run."""
+    texts: list[str] = []
+    for run in names:
+        store = await begun(database, run)
+        asked, started = await store.get("k"), await store.begin("k", REQUEST)
+        assert asked is not None
+        assert started is not None
+        assert asked.text == started.text
+        texts.append(asked.text)
+    return texts
+
+
+def test_a_call_that_another_run_has_answered_since_is_not_sent_again(within: Within) -> None:
+    """What was lost stays unknown: it may have been paid."""
+
+    async def test(database: Database) -> None:
+        await (await begun(database)).begin("k", REQUEST)
+        other = await begun(database, "other")
+        await other.begin("k", REQUEST)
+        await other.put("k", REQUEST, answer("yes"))
+        again = await begun(database)
+        assert await _usages(again) == [0, 0]
+        counted = await database.read(lambda c: runs.counts(c, "run"))
+        assert (counted["calls"], counted["repeated_calls"], counted["unknown_calls"]) == (1, 0, 1)
+        await again.abandon("k")
+        assert await _usages(await begun(database, "other")) == [1, 0]  # of its own it has booked nothing
+
+    within(test)
+
+
 def test_an_intent_that_was_never_sent_is_taken_back(within: Within) -> None:
     async def test(database: Database) -> None:
         store = await begun(database)
         for key in ("k", "answered"):
             await store.begin(key, REQUEST)
         await store.put("answered", REQUEST, answer("it was"))
+        for key in ("k", "answered"):
+            await (await begun(database, "other")).abandon(key)  # not its own
+        assert await database.read(states) == {"k": ("intent", 1), "answered": ("done", 1)}
         for key in ("k", "answered"):
             await store.abandon(key)
         assert await database.read(states) == {"answered": ("done", 1)}

@@ -10,13 +10,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import Connection, func, select, text
+from sqlalchemy import CheckConstraint, Column, Connection, Index, MetaData, Table, func, select, text
 
 from dspex.errors import ConfigurationError
 from dspex.storage.database import Database, FencedError, NewerSchemaError, StorageError
 from dspex.storage.opening import locate, open_database
 from dspex.storage.statements import Prepared
-from dspex.storage.tables import leases, metadata, store
+from dspex.storage.tables import SCHEMA_VERSION, calls, leases, metadata, store
+from dspex.storage.upkeep import check
 
 Within = Callable[[Callable[[Database], Awaitable[Any]]], Any]
 
@@ -148,6 +149,51 @@ def test_migrations_make_exactly_the_declared_tables(within: Within) -> None:
         return await database.read(lambda c: compare_metadata(MigrationContext.configure(c), metadata))
 
     assert within(test) == []
+
+
+def test_a_store_of_an_older_schema_keeps_its_calls(url: str) -> None:
+    """Of schema 2, in which a request had one row whoever sent it."""
+    row = {"epoch": 1, "state": "done", "sends": 2, "model": "m", "completion": "yes", "started": 1.0, "finished": 2.0}
+    older = [{"key": "b", "run": "one", **row}, {"key": "a", "run": None, **row}]
+
+    async def main() -> None:
+        database = await open_database(url)
+        await database.write(as_of_schema_2)
+        await database.write(lambda c: c.execute(_CALLS_OF_2.insert(), older))
+        await database.aclose()
+        database = await open_database(url)
+        await database.write(lambda c: c.execute(calls.insert(), {"key": "b", "run": "two", **row}))
+        found = await database.read(lambda c: c.execute(select(calls.c.run, calls.c.key, calls.c.completion)).all())
+        assert sorted(found) == [("", "a", "yes"), ("one", "b", "yes"), ("two", "b", "yes")]
+        again = await asyncio.gather(
+            *(database.append(Prepared(calls.insert()), {**item, "run": item["run"] or ""}) for item in older),
+            return_exceptions=True,
+        )
+        assert [type(item) for item in again] == [StorageError, StorageError]
+        health = await database.read(check)
+        assert (health.schema, health.problems) == (SCHEMA_VERSION, ())
+        await database.aclose()
+
+    asyncio.run(main())
+
+
+def as_of_schema_2(connection: Connection) -> None:
+    """Make the store what a DSPEx of schema 2 left."""
+    calls.drop(connection)
+    _OF_2.create_all(connection)
+    connection.execute(text("UPDATE alembic_version SET version_num = '0002'"))
+    connection.execute(store.update().values(schema_version=2))
+
+
+_OF_2 = MetaData(naming_convention=metadata.naming_convention)
+_CALLS_OF_2 = Table(
+    "calls",
+    _OF_2,
+    *(Column(item.name, item.type, primary_key=item.name == "key", nullable=item.nullable) for item in calls.c),
+    CheckConstraint("state IN ('intent', 'done', 'unknown')", name="state"),
+    Index(None, "run", "state", "sends"),
+)
+_CALLS_OF_2.c.run.nullable = True
 
 
 def test_a_newer_schema_is_refused(within: Within, url: str) -> None:

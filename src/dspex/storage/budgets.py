@@ -195,5 +195,5 @@ def _paid(connection: Connection, run: str | None = None) -> dict[str, Sums]:
         func.coalesce(func.sum(calls.c.usd * calls.c.sends).filter(done), 0.0)
         + lost * func.coalesce(func.max(calls.c.usd), 0.0),
     )
-    query = query.where(calls.c.run.is_not(None) if run is None else calls.c.run == run).group_by(calls.c.run)
+    query = query.where(calls.c.run != "" if run is None else calls.c.run == run).group_by(calls.c.run)
     return {row[0]: Sums(int(row[1]), int(row[2]), float(row[3])) for row in connection.execute(query)}

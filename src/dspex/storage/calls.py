@@ -27,10 +27,10 @@ class _Begun:
 
 @dataclass(frozen=True, slots=True)
 class _Known:
-    """What is there of a call."""
+    """What is there of a run's call."""
 
     key: str
-    run: str | None
+    run: str
     state: str
     completion: str
 
@@ -39,8 +39,9 @@ class DatabaseCallStore:
     """`CallStore` over rows, shared by all runs of a store.
 
     `begin` looks a call up and, where nobody has its answer, commits the intent to send it, both in one transaction for
-    all calls that begin at the same time. A call that an earlier owner of the run had sent without hearing of it is
-    `unknown`; sending it again adds to its `sends`, which is what `repeated_calls` counts.
+    all calls that begin at the same time. A run has a row of its own for what it sends, whoever else sends the same at
+    the same time: so each sending counts where it was paid. A call that an earlier owner of the run had sent without
+    hearing of it is `unknown`; sending it again adds to its `sends`, which is what `repeated_calls` counts.
 
     `booked` are the calls that the run's ledger accounts for. An answer that the run bought but, because it was killed,
     never booked, comes back with what it cost, once: so the ledger ends as it would have without the kill.
@@ -49,7 +50,7 @@ class DatabaseCallStore:
     def __init__(
         self,
         database: Database,
-        run: str | None = None,
+        run: str = "",
         epoch: int = 0,
         guard: Guard | None = None,
         *,
@@ -62,6 +63,7 @@ class DatabaseCallStore:
 
     async def get(self, key: str) -> Completion | None:
         query = select(calls.c.completion).where(calls.c.key == key, calls.c.state == "done")
+        query = query.order_by(calls.c.run != self._run, calls.c.finished).limit(1)
         text = await self._database.read(lambda c: c.execute(query).scalar_one_or_none())
         return None if text is None else completion_of(text, key)
 
@@ -91,7 +93,7 @@ class DatabaseCallStore:
         self._booked.add(key)
 
     async def abandon(self, key: str) -> None:
-        await self._database.append(_ABANDON, {"of": key}, self._guard)
+        await self._database.append(_ABANDON, {"of": key, "by": self._run}, self._guard)
 
     async def aclose(self) -> None:
         while self._flushing:
@@ -120,15 +122,20 @@ class DatabaseCallStore:
         """Answers that are there; for all others the intent is written."""
         keys = list(models)
         given = {"keys": keys if connection.dialect.name == "postgresql" else packed(keys)}
-        rows = {row.key: row for row in (_Known(*values) for values in _LOOK_UP.found(connection, given))}
-        found = {key: row for key, row in rows.items() if row.state == "done"}
+        found: dict[str, _Known] = {}
+        again: set[str] = set()
+        for row in (_Known(*values) for values in _LOOK_UP.found(connection, given)):
+            mine = row.run == self._run
+            if row.state == "done" and (mine or row.key not in found):
+                found[row.key] = row
+            elif mine:
+                again.add(row.key)
         now = time.time()
-        again = [key for key, row in rows.items() if row.state != "done"]
-        new = [self._intent(key, models[key], now) for key in keys if key not in rows]
-        if again:
-            mine = {"run": self._run, "epoch": self._epoch, "started": now, "state": "intent"}
-            change = calls.update().where(calls.c.key.in_(again)).values(sends=calls.c.sends + 1, **mine)
-            connection.execute(change)
+        new = [self._intent(key, models[key], now) for key in keys if key not in found and key not in again]
+        if again := again - found.keys():
+            own = (calls.c.run == self._run, calls.c.key.in_(sorted(again)))
+            values = {"sends": calls.c.sends + 1, "epoch": self._epoch, "started": now, "state": "intent"}
+            connection.execute(calls.update().where(*own).values(values))
         if new:
             _INTEND.execute_all(connection, new)
         return found
@@ -141,8 +148,9 @@ class DatabaseCallStore:
 
 
 def _looked_up(dialect: str) -> Select[Any, Any, Any, Any]:
-    """Rows by their keys, however many: the keys are one value, so that the text is always the same."""
-    query = select(calls.c.key, calls.c.run, calls.c.state, calls.c.completion)
+    """Rows by their keys, however many, the first answer first: the keys are one value, so that the text is always the
+    same."""
+    query = select(calls.c.key, calls.c.run, calls.c.state, calls.c.completion).order_by(calls.c.finished)
     if dialect == "postgresql":
         return query.where(calls.c.key == func.any(bindparam("keys", type_=ARRAY(String))))
     given = func.json_each(bindparam("keys")).table_valued("value")
@@ -154,17 +162,18 @@ _INTEND = Prepared(lambda dialect: insert_new(calls, dialect))
 
 
 def _finished(dialect: str) -> Insert:
-    """An answer, over the intent to ask for it; the first answer to be written stands."""
+    """An answer, over the run's intent to ask for it; its first answer to be written stands."""
     row = postgresql.insert(calls) if dialect == "postgresql" else sqlite.insert(calls)
     told = {name: row.excluded[name] for name in _ANSWER}
     return row.on_conflict_do_update(
-        index_elements=[calls.c.key], set_=told, where=calls.c.state != literal_column("'done'")
+        index_elements=[calls.c.key, calls.c.run], set_=told, where=calls.c.state != literal_column("'done'")
     )
 
 
 _ANSWER = ("state", "completion", "input_tokens", "output_tokens", "usd", "finished")
 _FINISH = Prepared(_finished)
-_ABANDON = Prepared(delete(calls).where(calls.c.key == bindparam("of"), calls.c.state == "intent", calls.c.sends == 1))
+_MINE = (calls.c.key == bindparam("of"), calls.c.run == bindparam("by"))
+_ABANDON = Prepared(delete(calls).where(*_MINE, calls.c.state == "intent", calls.c.sends == 1))
 
 
 def completion_text(completion: Completion) -> str:

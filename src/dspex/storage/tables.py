@@ -17,7 +17,7 @@ from sqlalchemy import (
     UniqueConstraint,
 )
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 """What this DSPEx reads and writes; a database of a higher one is refused."""
 
 metadata = MetaData(
@@ -165,7 +165,7 @@ calls = Table(
     "calls",
     metadata,
     Column("key", String(80), primary_key=True),
-    Column("run", String(40)),
+    Column("run", String(40), primary_key=True),
     Column("epoch", Integer, nullable=False),
     Column("state", String(10), nullable=False),
     Column("sends", Integer, nullable=False),
@@ -179,7 +179,10 @@ calls = Table(
     CheckConstraint("state IN ('intent', 'done', 'unknown')", name="state"),
     Index(None, "run", "state", "sends"),
 )
-"""Calls of models. They lie in the order in which they began: by key, which is random, each would take its own page."""
+"""Calls of models, by request and by the run that sent it.
+
+They lie in the order in which they began: by key, which is random, each would take its own page.
+"""
 
 rounds = Table(
     "rounds",
