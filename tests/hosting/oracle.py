@@ -16,7 +16,7 @@ import sys
 import urllib.request
 from collections import Counter, defaultdict
 from collections.abc import Generator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from hashlib import sha256
 from pathlib import Path
@@ -55,6 +55,8 @@ class Behaviour:
     """Every request gets a 503."""
     kill: int = 0
     """A process to kill with signal 9 ..."""
+    family: int = 0
+    """... and one to kill with all that it has started, as a server ..."""
     after: int = 0
     """... once so many requests came from `sender` ..."""
     sender: str = ""
@@ -122,13 +124,18 @@ class _Server:
         )
 
     def _kill(self, behaviour: Behaviour, tag: str) -> None:
-        if behaviour.kill and self.seen[tag, behaviour.sender] >= behaviour.after:
-            pid, behaviour.kill = behaviour.kill, 0
-            asyncio.get_running_loop().call_later(behaviour.later, _killed, pid)
+        doomed = behaviour.kill, behaviour.family
+        if any(doomed) and self.seen[tag, behaviour.sender] >= behaviour.after:
+            behaviour.kill = behaviour.family = 0
+            asyncio.get_running_loop().call_later(behaviour.later, _killed, *doomed)
 
 
-def _killed(pid: int) -> None:
-    os.kill(pid, signal.SIGKILL)
+def _killed(single: int, family: int) -> None:
+    children = Path(f"/proc/{family}/task/{family}/children").read_text().split() if family else []
+    for pid in (single, family, *map(int, children)):
+        if pid:
+            with suppress(ProcessLookupError):  # a child may have ended by itself, at the end of its first process
+                os.kill(pid, signal.SIGKILL)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,7 @@
-"""Every occurrence of every crash point, and many random instants: `python -m tests.hosting.soak [--instants 500]`."""
+"""Every occurrence of every crash point, and many random instants: `python -m tests.hosting.soak [--instants 500]`.
+
+`--part processes` kills runs and workers, `--part servers` kills PostgreSQL; without it, both are done.
+"""
 
 from __future__ import annotations
 
@@ -18,6 +21,8 @@ from tests.hosting.nursery import nursing
 from tests.hosting.oracle import serving
 from tests.hosting.project import KEY, prepared
 from tests.hosting.test_killed_anywhere import killed_and_carried_on
+from tests.hosting.test_killed_servers import server_killed_and_started
+from tests.servers import postgres
 
 IN_WORKERS = 10
 """One instant of so many is tried with evaluations in workers, too."""
@@ -44,30 +49,54 @@ def every_occurrence(bench: Bench, template: Prepared, folder: Path, whole: Unin
     return kills, repeated
 
 
+def processes(bench: Bench, template: Prepared, folder: Path, whole: Uninterrupted, instants: int) -> tuple[int, int]:
+    """Kill runs at random instants, with workers too, and at every point; returns kills and repeated calls."""
+    repeated = sum(
+        killed_and_carried_on(bench, copied(template, folder), whole, 1000 + seed) for seed in range(instants)
+    )
+    print(f"killed at {instants} random instants, {repeated} calls repeated", flush=True)
+    isolated = made(bench, str(folder / "isolated.db"), isolation=Isolation(), concurrency=3)
+    in_workers = instants // IN_WORKERS
+    for seed in range(in_workers):
+        repeated += killed_and_carried_on(bench, copied(isolated, folder), whole, 5000 + seed)
+    print(f"and at {in_workers} with evaluations in workers", flush=True)
+    kills, again = every_occurrence(bench, template, folder, whole)
+    return instants + in_workers + kills, repeated + again
+
+
+def servers(bench: Bench, folder: Path, whole: Uninterrupted, instants: int) -> tuple[int, int]:
+    """Kill a server under a run at random instants; returns kills and repeated calls."""
+    data, sockets = folder / "postgres", folder / "runtime"
+    for path in (data, sockets):
+        path.mkdir(mode=0o700)
+    with postgres.serving(data, sockets) as server:
+        repeated = sum(server_killed_and_started(bench, server, whole, 1000 + seed) for seed in range(instants))
+    print(f"killed the server at {instants} random instants, {repeated} calls repeated", flush=True)
+    return instants, repeated
+
+
 def main() -> None:
     """Run until something does not hold, which raises."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--instants", type=int, default=500)
-    instants: int = parser.parse_args().instants
+    parser.add_argument("--instants", type=int, default=500, help="at which runs are killed")
+    parser.add_argument("--server-instants", type=int, default=30, help="at which a server is")
+    parser.add_argument("--part", choices=("processes", "servers"))
+    given = parser.parse_args()
     os.environ[KEY] = "soak:own"
-    began = time.perf_counter()
+    began, kills, repeated = time.perf_counter(), 0, 0
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         with serving(folder) as oracle, nursing() as nursery:
             bench = Bench(oracle, nursery)
             template = asyncio.run(_template(folder, oracle.base_url))
             whole = bench.uninterrupted(copied(template, folder))
-            repeated = sum(
-                killed_and_carried_on(bench, copied(template, folder), whole, 1000 + seed) for seed in range(instants)
-            )
-            print(f"killed at {instants} random instants, {repeated} calls repeated", flush=True)
-            isolated = made(bench, str(folder / "isolated.db"), isolation=Isolation(), concurrency=3)
-            for seed in range(instants // IN_WORKERS):
-                repeated += killed_and_carried_on(bench, copied(isolated, folder), whole, 5000 + seed)
-            print(f"and at {instants // IN_WORKERS} with evaluations in workers", flush=True)
-            kills, again = every_occurrence(bench, template, folder, whole)
+            if given.part != "servers":
+                kills, repeated = processes(bench, template, folder, whole, given.instants)
+            if given.part != "processes":
+                more, again = servers(bench, folder, whole, given.server_instants)
+                kills, repeated = kills + more, repeated + again
     took = time.perf_counter() - began
-    print(f"{kills + instants} kills, {repeated + again} calls repeated, nothing lost, in {took:.0f} s")
+    print(f"{kills} kills, {repeated} calls repeated, nothing lost, in {took:.0f} s")
 
 
 async def _template(folder: Path, base_url: str) -> Prepared:

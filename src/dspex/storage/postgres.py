@@ -45,7 +45,11 @@ class PostgresDatabase:
         shown = parsed.set(drivername="postgresql").render_as_string(hide_password=True)
         self.location = Location("postgresql", shown)
         try:
-            settings = {"idle_in_transaction_session_timeout": str(int(IDLE_SECONDS * 1000))}
+            settings = {
+                "idle_in_transaction_session_timeout": str(int(IDLE_SECONDS * 1000)),
+                # A server may be set to report commits before they are written; a crash would lose them.
+                "synchronous_commit": "on",
+            }
             self._engine: AsyncEngine = create_async_engine(
                 parsed,
                 pool_size=4,
