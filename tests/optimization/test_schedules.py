@@ -24,6 +24,7 @@ from dspex.optimization.ledger import MemoryLedger
 from dspex.optimization.ports import Lab
 from dspex.optimization.problem import MIN_VAL, Problem
 from dspex.optimization.rows import Candidate, Evaluation, Pair, Round
+from dspex.optimization.schedules.response import ByResponse, fitted
 from dspex.optimization.schedules.table import SCHEDULES, schedule_named
 from tests.optimization.simulators import program, rows, share
 
@@ -209,3 +210,27 @@ def test_candidates_asked_other_examples_are_ranked_by_ability() -> None:
     it = driven("response", truth, 500, width=3, top=48)
     ranking = [item for item in it.schedule.ranking(it.view()) if item.startswith("c")]
     assert min(share(item) for item in ranking[:3]) > 0.8
+
+
+@settings(max_examples=12, deadline=None)
+@given(st.integers(0, 1000), st.integers(60, 400), st.integers(1, 47))
+def test_the_examples_of_every_challenger_are_those_that_sorting_for_it_alone_gives(
+    seed: int, budget: int, size: int
+) -> None:
+    """The order is made once for a round: what has been asked, what has failed, and ties are kept apart for each."""
+
+    def truth(candidate: str, example: str) -> float | None:
+        drawn = share(f"{seed}/{candidate}", example)
+        return None if drawn > 0.95 else float(drawn < 0.3 + 0.5 * share(example))
+
+    it = driven("response", truth, budget, width=4, top=48)
+    search, every = it.view(), it.problem.keys[:48]
+    fit, incumbent = fitted(search, 48), it.schedule.leader(search, it.memo)
+    level, free = fit.ability(incumbent)[0], it.ledger.scores(incumbent)
+    for challenger in it.ledger.candidates:
+        has = it.ledger.scores(challenger)
+        kept = [key for key in every if key in has]
+        rest = [key for key in every if key not in has and not it.ledger.failures((challenger, *key))]
+        rest.sort(key=lambda key: -round(fit.information(level, key) / (1 if key in free else 2), 9))
+        found = ByResponse(48).keys(search, incumbent, challenger, size)
+        assert list(found) == [*kept, *rest[: max(0, size - len(kept))]]

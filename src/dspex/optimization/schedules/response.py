@@ -9,8 +9,9 @@ arXiv 2604.11328, has the idea for prompts).
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import islice
 
 from dspex.optimization.deciding import SearchView
 from dspex.optimization.schedules.comparing import Key, chance_of
@@ -28,13 +29,11 @@ class ByResponse:
         every = search.problem.keys[: self.top]
         if size >= self.top:
             return every
-        fit = fitted(search, self.top)
-        told = informing(search, fit, incumbent, self.top)
-        free, has = search.ledger.scores(incumbent), search.ledger.scores(challenger)
+        order = most_telling(search, fitted(search, self.top), incumbent, self.top)
+        has = search.ledger.scores(challenger)
         kept = [key for key in every if key in has]
-        rest = [key for key in every if key not in has and not search.ledger.failures((challenger, *key))]
-        rest.sort(key=lambda key: -round(told[key] / (1 if key in free else 2), 9))
-        return [*kept, *rest[: max(0, size - len(kept))]]
+        rest = (key for key in order if key not in has and not search.ledger.failures((challenger, *key)))
+        return [*kept, *islice(rest, max(0, size - len(kept)))]
 
     def chance(self, search: SearchView, challenger: str, other: str, size: int) -> float:
         if size >= self.top:
@@ -62,14 +61,19 @@ def fitted(search: SearchView, top: int) -> ItemResponse:
     return fit
 
 
-def informing(search: SearchView, fit: ItemResponse, incumbent: str, top: int) -> Mapping[Key, float]:
-    """What an answer to each example tells about an ability near the incumbent's; the same for all challengers."""
+def most_telling(search: SearchView, fit: ItemResponse, incumbent: str, top: int) -> Sequence[Key]:
+    """The examples by what an answer tells, for its price, about an ability near the incumbent's; the same for all
+    challengers."""
     memory, state = search.problem.memory, (search.ledger.folded, top, incumbent)
-    known = memory.get("informing")
+    known = memory.get("most telling")
     if known is None or known[0] != state:
         level, _ = fit.ability(incumbent)
-        known = memory["informing"] = (state, {key: fit.information(level, key) for key in search.problem.keys[:top]})
-    found: Mapping[Key, float] = known[1]
+        free = search.ledger.scores(incumbent)
+        worth = {
+            key: round(fit.information(level, key) / (1 if key in free else 2), 9) for key in search.problem.keys[:top]
+        }
+        known = memory["most telling"] = (state, sorted(worth, key=lambda key: -worth[key]))
+    found: Sequence[Key] = known[1]
     return found
 
 

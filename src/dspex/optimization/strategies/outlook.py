@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from bisect import bisect_right
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 from random import Random
@@ -32,7 +32,7 @@ class Level:
         found = [value for value, _ in fit.abilities.values()]
         low, high = min(found) - reach, max(found) + reach
         self._at = [low + (high - low) * step / 80 for step in range(81)]
-        self._level = [fit.mean(ability, keys) for ability in self._at]
+        self._level = fit.means(self._at, keys)
         self._width = [above - below for below, above in pairwise(self._at)]
         self._rise = [above - below for below, above in pairwise(self._level)]
 
@@ -128,22 +128,31 @@ class Outlook:
 
     weight: float
     """Of the surrogate, 0..1."""
-    names: Sequence[str]
-    """Ids: of measured candidates, then of the pool."""
+    place: Mapping[str, int]
+    """Of measured candidates, then of the pool, by id: which of a row is theirs."""
     rows: Sequence[Sequence[float]]
     """A draw of all of them in each row."""
-    place: Mapping[str, int] = field(default_factory=dict[str, int])
+    level: Callable[[Iterable[float]], list[float]] = list
+    """The scores of what was drawn: `list` where scores were drawn, `Level.all` where abilities were."""
     modelled: int = 0
     """So many rows, the first, are the surrogate's; the others are of the proposers' records alone."""
+    _scores: dict[str, list[float]] = field(default_factory=dict[str, list[float]], repr=False, compare=False)
+
+    def scores(self, name: str) -> list[float]:
+        """In each draw. Found when they are first asked for: in many rounds nobody asks for the pool's."""
+        found = self._scores.get(name)
+        if found is None:
+            own = self.place[name]
+            found = self._scores[name] = self.level([row[own] for row in self.rows])
+        return found
 
     def gains(self, name: str, incumbent: str) -> list[float]:
         """In each draw, how far above the incumbent."""
-        one, other = self.place[name], self.place[incumbent]
-        return [row[one] - row[other] for row in self.rows]
+        return [one - other for one, other in zip(self.scores(name), self.scores(incumbent), strict=True)]
 
     def chances(self, known: Sequence[str]) -> dict[str, float]:
         """Of each measured candidate, how likely it is to be better than the one of the others that looks best."""
-        means = {name: math.fsum(row[self.place[name]] for row in self.rows) for name in known}
+        means = {name: math.fsum(self.scores(name)) for name in known}
         best = sorted(known, key=lambda name: -means[name])[:2]
         found: dict[str, float] = {}
         for name in known:
@@ -185,8 +194,7 @@ class Watch:
         self, pool: Sequence[Candidate], surrogate: Surrogate | None, gated: float | None, rng: Random
     ) -> Outlook:
         """Draws for all known candidates and the pool. `gated`: the weight found before; None: to be found now."""
-        names = [*self.known, *(item.id for item in pool)]
-        place = {name: index for index, name in enumerate(names)}
+        place = {name: index for index, name in enumerate([*self.known, *(item.id for item in pool)])}
         weight, rows = 0.0, list[list[float]]()
         if surrogate is not None and gated != 0 and len(self.known) >= LEAST:
             weight, rows = self._modelled(pool, place, surrogate, gated, rng)
@@ -194,7 +202,7 @@ class Watch:
         prior = [self.fit.abilities[item] for item in self.known]
         prior += [self.steps.expected(item.operator, item.parents) for item in pool]
         rows += [[mean + sd * rng.gauss(0, 1) for mean, sd in prior] for _ in range(DRAWS - len(rows))]
-        return Outlook(weight, names, [self.level.all(row) for row in rows], place, modelled)
+        return Outlook(weight, place, rows, self.level.all, modelled)
 
     def _modelled(
         self,

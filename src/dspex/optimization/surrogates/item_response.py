@@ -8,7 +8,7 @@ scores seen before, since a likelihood does not mind.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import NormalDist
 
@@ -61,16 +61,31 @@ class ItemResponse:
 
     def expected(self, ability: float, key: Key) -> float:
         """The expected score in 0..1 of this ability on this example."""
-        difficulty, deviation = self.difficulties.get(key, (0.0, self.scale.difficulty))
-        if not self.binary:
-            return min(1.0, max(0.0, ability - difficulty))
-        a = self.discriminations.get(key, 1.0)
-        # The mean of a logistic over a normal (MacKay 1992).
-        return _logistic(a * (ability - difficulty) / math.sqrt(1 + math.pi * (a * deviation) ** 2 / 8))
+        return self.means([ability], [key])[0]
 
-    def mean(self, ability: float, keys: Sequence[Key]) -> float:
-        """The expected mean score of this ability over `keys`."""
-        return math.fsum(self.expected(ability, key) for key in keys) / len(keys)
+    def means(self, abilities: Iterable[float], keys: Sequence[Key]) -> list[float]:
+        """The expected mean score of each of these abilities over `keys`: what is known of these is looked up once."""
+        given = [self.difficulties.get(key, (0.0, self.scale.difficulty)) for key in keys]
+        if not self.binary:
+            return [
+                math.fsum([min(1.0, max(0.0, ability - difficulty)) for difficulty, _ in given]) / len(given)
+                for ability in abilities
+            ]
+        slopes = [self.discriminations.get(key, 1.0) for key in keys]
+        # The mean of a logistic over a normal (MacKay 1992).
+        curves = [
+            (a, difficulty, math.sqrt(1 + math.pi * (a * deviation) ** 2 / 8))
+            for a, (difficulty, deviation) in zip(slopes, given, strict=True)
+        ]
+        exp = math.exp
+        return [
+            math.fsum(
+                # Written out: BEACON asks for this very often.
+                [1 / (1 + exp(-x)) if (x := a * (ability - at) / flat) > -700 else 0.0 for a, at, flat in curves]
+            )
+            / len(curves)
+            for ability in abilities
+        ]
 
     def information(self, ability: float, key: Key) -> float:
         """What an answer to this example tells about whether somebody is above or below `ability` (Fisher)."""
