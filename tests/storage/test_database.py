@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import CheckConstraint, Column, Connection, Index, MetaData, Table, func, select, text
+from sqlalchemy import CheckConstraint, Column, Connection, Index, MetaData, Table, bindparam, func, select, text
 
 from dspex.errors import ConfigurationError
 from dspex.storage.database import Database, FencedError, NewerSchemaError, StorageError
@@ -243,6 +243,21 @@ def test_deleted_and_damaged_files_are_clear_errors(tmp_path: Path) -> None:
     other.write_bytes(b"this is not a database" * 100)
     with pytest.raises(StorageError, match="something else"):
         asyncio.run(open_database(other))
+
+
+def test_what_the_driver_itself_refuses_is_explained_in_reads_too(within: Within) -> None:
+    """A statement that is worded once goes past SQLAlchemy, whose errors are not the driver's."""
+    named = Prepared(select(leases.c.name).where(leases.c.used == bindparam("used")))
+
+    async def test(database: Database) -> None:
+        assert list(await database.read(lambda c: list(named.each(c, {"used": 1})))) == []
+        await database.write(lambda c: c.execute(text("DROP TABLE leases")))
+        with pytest.raises(StorageError, match="leases"):
+            await database.read(lambda c: named.found(c, {"used": 1}))
+        with pytest.raises(StorageError, match="leases"):
+            await database.read(lambda c: list(named.each(c, {"used": 1})))
+
+    within(test)
 
 
 def test_two_writers_of_one_file_never_see_it_locked(tmp_path: Path) -> None:

@@ -205,13 +205,16 @@ def spent_by(connection: Connection, run: str) -> Usage:
     Calls whose answers a kill has lost are not in it: they are made again, and counted then. So a budget may be passed
     by what was in flight at a kill, and a run that is carried on ends where it would have without the kill.
     """
-    answered = (calls.c.run == run, calls.c.state == "done")
-    query = select(
+    count, asked, given, usd, unpriced = _SPENT.found(connection, {"of": run})[0]
+    return Usage(int(count), int(asked), int(given), None if unpriced else float(usd))
+
+
+_SPENT = Prepared(
+    select(
         func.count(),
         func.coalesce(func.sum(calls.c.input_tokens), 0),
         func.coalesce(func.sum(calls.c.output_tokens), 0),
         func.coalesce(func.sum(calls.c.usd), 0.0),
         func.count().filter(calls.c.usd.is_(None)),
-    ).where(*answered)
-    count, asked, given, usd, unpriced = connection.execute(query).one()
-    return Usage(int(count), int(asked), int(given), None if unpriced else float(usd))
+    ).where(calls.c.run == bindparam("of"), calls.c.state == "done")
+)

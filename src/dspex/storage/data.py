@@ -5,13 +5,15 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, bindparam, select
 
 from dspex.kernel.canonical import digest
 from dspex.kernel.signature import Example
 from dspex.storage.database import StorageError
-from dspex.storage.statements import insert_new, packed, unpacked
+from dspex.storage.statements import Prepared, insert_new, packed, unpacked
 from dspex.storage.tables import datasets, examples
+
+_ADD = Prepared(examples.insert())
 
 
 def put(connection: Connection, rows: Sequence[Example]) -> str:
@@ -24,13 +26,20 @@ def put(connection: Connection, rows: Sequence[Example]) -> str:
             {"dataset": key, "position": place, "example": row.id, "data": packed(dict(row.values))}
             for place, row in enumerate(rows)
         ]
-        connection.execute(examples.insert(), data)
+        _ADD.execute_all(connection, data)
     return key
+
+
+_NAMED = Prepared(select(datasets.c.size).where(datasets.c.hash == bindparam("key")))
+_ROWS = Prepared(
+    select(examples.c.example, examples.c.data)
+    .where(examples.c.dataset == bindparam("key"))
+    .order_by(examples.c.position)
+)
 
 
 def get(connection: Connection, key: str) -> list[Example]:
     """The examples of a hash, in their order. Raises StorageError when there are none of it."""
-    if connection.execute(select(datasets.c.hash).where(datasets.c.hash == key)).one_or_none() is None:
+    if not _NAMED.found(connection, {"key": key}):
         raise StorageError(f"dataset {key[:12]} is not in the store")
-    query = select(examples).where(examples.c.dataset == key).order_by(examples.c.position)
-    return [Example(row.example, unpacked(row.data)) for row in connection.execute(query)]
+    return [Example(id, unpacked(data)) for id, data in _ROWS.each(connection, {"key": key})]

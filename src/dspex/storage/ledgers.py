@@ -8,7 +8,7 @@ from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import Connection, bindparam, select
+from sqlalchemy import Connection, Table, bindparam, select
 
 from dspex.kernel.ports import JSON, NO_USAGE, Event, Usage
 from dspex.optimization.ledger import MemoryLedger
@@ -234,33 +234,42 @@ _FOLD = Prepared(
 )
 
 
+def _of_run(table: Table, *columns: str, by: Sequence[str]) -> Prepared:
+    """Reads these columns of a run's rows, in the order of others."""
+    query = select(*(table.c[name] for name in columns)).where(table.c.run == bindparam("of"))
+    return Prepared(query.order_by(*(table.c[name] for name in by)))
+
+
+_PLACE = ("candidate", "example", "sample", "round")
+_DEATHS = _of_run(quarantine, "candidate", "example", "kills", "reason", by=("example", "candidate"))
+_CANDIDATES = _of_run(candidates, "id", "round", "data", by=("position",))
+_ROUNDS = _of_run(rounds, "number", "data", "folded", by=("number",))
+_EVALUATIONS = _of_run(evaluations, *_PLACE, "data", "score", "trace", by=("round", "candidate", "example", "sample"))
+_FAILURES = _of_run(failures, *_PLACE, "data", by=("id",))
+
+
 def deaths_of(connection: Connection, run: str, kills: int = 0) -> list[Death]:
     """What evaluations of a run did to their processes, those that killed at least so often."""
-    query = select(quarantine).where(quarantine.c.run == run, quarantine.c.kills >= kills)
-    order = (quarantine.c.example, quarantine.c.candidate)
-    rows = connection.execute(query.order_by(*order))
-    return [Death(row.candidate, row.example, row.kills, row.reason) for row in rows]
+    found = [Death(*row) for row in _DEATHS.found(connection, {"of": run})]
+    return [death for death in found if death.kills >= kills]
 
 
 def rows_of(connection: Connection, run: str) -> tuple[list[Round], set[int], list[Evaluation]]:
     """A run's rounds, the numbers of the folded ones, and its evaluations with those that failed."""
-    made: dict[str, Candidate] = {}
-    for row in connection.execute(select(candidates).where(candidates.c.run == run).order_by(candidates.c.position)):
-        made[row.id] = _candidate(row.id, row.round, unpacked(row.data))
+    mine = {"of": run}
+    made = [_candidate(id, round, unpacked(data)) for id, round, data in _CANDIDATES.each(connection, mine)]
     kept: list[Round] = []
     folded: set[int] = set()
-    for row in connection.execute(select(rounds).where(rounds.c.run == run).order_by(rounds.c.number)):
-        new = tuple(item for item in made.values() if item.round == row.number)
-        kept.append(_round(row.number, new, unpacked(row.data)))
-        if row.folded is not None:
-            folded.add(row.number)
-    order = (evaluations.c.round, evaluations.c.candidate, evaluations.c.example, evaluations.c.sample)
+    for number, data, when in _ROUNDS.each(connection, mine):
+        new = tuple(item for item in made if item.round == number)
+        kept.append(_round(number, new, unpacked(data)))
+        if when is not None:
+            folded.add(number)
     found = [
-        _evaluation(row, unpacked(row.data), row.score, unpacked(row.trace))
-        for row in connection.execute(select(evaluations).where(evaluations.c.run == run).order_by(*order))
+        _evaluation(place, unpacked(data), score, unpacked(trace))
+        for *place, data, score, trace in _EVALUATIONS.each(connection, mine)
     ]
-    query = select(failures).where(failures.c.run == run).order_by(failures.c.id)
-    failed = [_evaluation(row, *_failure(unpacked(row.data))) for row in connection.execute(query)]
+    failed = [_evaluation(place, *_failure(unpacked(data))) for *place, data in _FAILURES.each(connection, mine)]
     return kept, folded, [*found, *failed]
 
 
@@ -295,11 +304,12 @@ def _evaluation_row(run: str, item: Evaluation) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _evaluation(row: Any, data: list[Any], score: float | None, trace: list[Any] | None) -> Evaluation:
+def _evaluation(place: Sequence[Any], data: list[Any], score: float | None, trace: list[Any] | None) -> Evaluation:
+    candidate, example, sample, round = place
     feedback, outputs, error, kind, usage, seconds = data
     steps = tuple(_step(step, Usage(*usage) if len(trace or ()) == 1 else NO_USAGE) for step in trace or ())
     about = (feedback, outputs, error, kind, Usage(*usage), seconds, steps)
-    return Evaluation(row.candidate, row.example, row.sample, row.round, score, *about)
+    return Evaluation(candidate, example, sample, round, score, *about)
 
 
 def _step_data(step: Trace, said: bool) -> list[Any]:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
-from sqlalchemy import Connection, RowMapping, bindparam, func, select
+from sqlalchemy import Connection, bindparam, func, select
 
 from dspex.errors import ConfigurationError, UnknownNameError
 from dspex.kernel.ports import JSON
@@ -81,15 +81,18 @@ def create(connection: Connection, row: Mapping[str, Any]) -> None:
 
 def find(connection: Connection, id: str) -> RunRow:
     """The run of this id or of an id that only it starts with. Raises UnknownNameError."""
-    row = connection.execute(select(runs).where(runs.c.id == id)).mappings().one_or_none()
-    if row is None:
+    found = _RUN.found(connection, {"of": id})
+    if not found:
         like = select(runs).where(runs.c.id.startswith(id, autoescape=True)).limit(2)
-        near = [_run(item) for item in connection.execute(like).mappings()] if id else []
+        near = [_run(dict(item)) for item in connection.execute(like).mappings()] if id else []
         if len(near) == 1:
             return near[0]
         ids = connection.execute(select(runs.c.id).order_by(runs.c.created.desc()).limit(200)).scalars().all()
         raise UnknownNameError("run", id, ids)
-    return _run(row)
+    return _run(dict(zip(runs.c.keys(), found[0], strict=True)))
+
+
+_RUN = Prepared(select(runs).where(runs.c.id == bindparam("of")))
 
 
 def respecified(connection: Connection, id: str, spec: Mapping[str, JSON]) -> None:
@@ -107,15 +110,15 @@ def listed(connection: Connection, limit: int = 100, states: frozenset[str] | No
     query = select(runs).order_by(runs.c.created.desc()).limit(limit)
     if states is not None:
         query = query.where(runs.c.state.in_(sorted(states)))
-    return [_run(row) for row in connection.execute(query).mappings()]
+    return [_run(dict(row)) for row in connection.execute(query).mappings()]
 
 
 def move(connection: Connection, id: str, to: RunState, reason: str = "", **values: Any) -> RunState:
     """Change the state along the graph; returns the state it had. Raises ConfigurationError for a move it forbids."""
-    lock = select(runs.c.state).where(runs.c.id == id).with_for_update()
-    had: RunState | None = connection.execute(lock).scalar_one_or_none()
-    if had is None:
+    found = _LOCKED.found(connection, {"of": id})
+    if not found:
         raise StorageError(f"run {id}: it is not in the store any more")
+    had: RunState = found[0][0]
     if had == to:
         return had
     if to not in MOVES[had]:
@@ -127,6 +130,9 @@ def move(connection: Connection, id: str, to: RunState, reason: str = "", **valu
     return had
 
 
+_LOCKED = Prepared(select(runs.c.state, runs.c.epoch).where(runs.c.id == bindparam("of")).with_for_update())
+
+
 def explained(connection: Connection, id: str, reason: str) -> None:
     """Another reason for the state that the run is in."""
     connection.execute(runs.update().where(runs.c.id == id).values(reason=reason))
@@ -135,7 +141,7 @@ def explained(connection: Connection, id: str, reason: str) -> None:
 
 def hold(connection: Connection, id: str) -> None:
     """Keep others from changing the run's row until this transaction ends."""
-    connection.execute(select(runs.c.id).where(runs.c.id == id).with_for_update())
+    _LOCKED.found(connection, {"of": id})
 
 
 def let_go(connection: Connection, id: str) -> None:
@@ -156,18 +162,18 @@ def overtaken(connection: Connection, id: str) -> None:
 
 def claim(connection: Connection, id: str, owner: str, lease_seconds: float | None) -> int:
     """Take the run over: a new epoch, after which every write of an earlier owner is refused. Returns the epoch."""
-    lock = select(runs.c.epoch, runs.c.state).where(runs.c.id == id).with_for_update()
-    row = connection.execute(lock).one_or_none()
-    if row is None:
+    found = _LOCKED.found(connection, {"of": id})
+    if not found:
         raise StorageError(f"run {id}: it is not in the store any more")
+    epoch = int(found[0][1]) + 1
     now = time.time()
     until = None if lease_seconds is None else now + lease_seconds
-    values = {"epoch": row.epoch + 1, "owner": owner, "heartbeat": now, "lease_until": until}
+    values = {"epoch": epoch, "owner": owner, "heartbeat": now, "lease_until": until}
     connection.execute(runs.update().where(runs.c.id == id).values(values))
     # Whatever an earlier owner had sent and not heard of may have been paid: it is unknown from now on.
     lost = (calls.c.run == id, calls.c.state == "intent")
     connection.execute(calls.update().where(*lost).values(state="unknown"))
-    return int(row.epoch) + 1
+    return epoch
 
 
 PROGRESS = Prepared(
@@ -232,8 +238,15 @@ def tell(connection: Connection, id: str, kind: CommandKind, data: Mapping[str, 
 
 def pending(connection: Connection, id: str) -> list[Command]:
     """Commands not yet handled, oldest first."""
-    query = select(commands).where(commands.c.run == id, commands.c.handled.is_(None)).order_by(commands.c.id)
-    return [Command(row.id, row.kind, unpacked(row.data)) for row in connection.execute(query)]
+    found = _PENDING.found(connection, {"of": id})
+    return [Command(number, kind, unpacked(data)) for number, kind, data in found]
+
+
+_PENDING = Prepared(
+    select(commands.c.id, commands.c.kind, commands.c.data)
+    .where(commands.c.run == bindparam("of"), commands.c.handled.is_(None))
+    .order_by(commands.c.id)
+)
 
 
 def handled(connection: Connection, command: int, outcome: str) -> None:
@@ -245,8 +258,11 @@ def handled(connection: Connection, command: int, outcome: str) -> None:
 def note(connection: Connection, id: str, kind: str, data: Mapping[str, JSON]) -> None:
     """Append an event to the run's, from whichever process."""
     row = {"run": id, "kind": kind, "data": packed(dict(data)), "created": time.time()}
-    connection.execute(events.insert().values(row))
+    _NOTE.execute_all(connection, [row])
     _hint(connection, id)
+
+
+_NOTE = Prepared(events.insert())
 
 
 def _hint(connection: Connection, id: str) -> None:
@@ -271,7 +287,7 @@ def counts(connection: Connection, id: str) -> dict[str, int]:
     }
 
 
-def _run(row: RowMapping) -> RunRow:
+def _run(row: Mapping[str, Any]) -> RunRow:
     data = dict(row)
     for name in ("spec", "budget", "progress", "result"):
         data[name] = unpacked(data[name])

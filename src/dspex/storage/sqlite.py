@@ -135,7 +135,7 @@ class SQLiteDatabase:
                     return work(connection)
                 finally:
                     _roll_back(connection)
-        except DBAPIError as error:
+        except (DBAPIError, sqlite3.Error) as error:  # what is worded once goes to the driver itself
             raise explain(error, self.location) from error
 
     def _engine(self) -> Engine:

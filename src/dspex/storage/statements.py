@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from operator import itemgetter
@@ -60,6 +60,15 @@ class Prepared:
         if driver is not None:
             return driver.execute(wording.text, wording.values(row)).fetchall()
         return connection.exec_driver_sql(wording.text, wording.values(row)).all()
+
+    def each(self, connection: Connection, row: Row) -> Iterator[Sequence[Any]]:
+        """The same where there are many, one by one."""
+        wording = self._wording(connection, row)
+        driver = driver_of(connection)
+        if driver is not None:
+            yield from driver.execute(wording.text, wording.values(row))
+        else:
+            yield from connection.exec_driver_sql(wording.text, wording.values(row))
 
     def execute_all(self, connection: Connection, rows: Sequence[Row]) -> None:
         """Run it for each of `rows`, at least one."""
