@@ -25,10 +25,10 @@ async def seen(search: SearchView, parents: Sequence[Candidate], size: int = MIN
     order = search.minibatch(len(search.problem.train))
     who = sorted({item.id for item in parents})
     old = [(parent, example, 0) for parent in who for example in order if (example, 0) in search.ledger.scores(parent)]
-    rows = await search.lab.evaluate(old)
+    rows, known = await search.lab.evaluate(old), set(old)
     for start in range(0, min(len(order), MOST * size), size):
         asked = [pair for parent in who for pair in _fresh(parent, order[start : start + size], rows, first=not start)]
-        rows += await search.lab.evaluate([pair for pair in asked if pair not in old])
+        rows += await search.lab.evaluate([pair for pair in asked if pair not in known])
     found: dict[str, list[Evaluation]] = {parent: [] for parent in who}
     for row in sorted(rows, key=lambda row: (row.score or 0.0, row.example)):
         if row.score is not None:

@@ -210,9 +210,10 @@ def _check_splits(problem: Problem) -> None:
         if size < least:
             raise DataError(f"the {name} split has {size} examples; a comparison needs at least {least}")
     splits = {"train": problem.train, "val": problem.val, "confirm": problem.confirm}
+    digests = {name: {item.id: digest(item.values) for item in items} for name, items in splits.items()}
     for first, second in (("train", "val"), ("train", "confirm"), ("val", "confirm")):
-        seen = {digest(item.values) for item in splits[first]}
-        if shared := [item.id for item in splits[second] if digest(item.values) in seen]:
+        seen = set(digests[first].values())
+        if shared := [id for id, found in digests[second].items() if found in seen]:
             raise DataError(
                 f"{len(shared)} examples are in both {first} and {second} (the first: {shared[0]}); what the search "
                 "has seen cannot judge it. Split one dataset: train, val, confirm = data.split(0.4, 0.3, 0.3, seed=0)"

@@ -6,7 +6,7 @@ After arXiv 2507.19457. The front is drawn over the val examples that the schedu
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from dspex.optimization.champions import champions, drawn, undominated
 from dspex.optimization.credit import Credit, credited
@@ -63,7 +63,7 @@ def _asked(turn: Turn, parent: Candidate, index: int, rows: Sequence[Evaluation]
     if not wanted:
         return None
     hole = credit.choose(wanted, turn.rng)
-    good = [row for row in rows if row not in bad]
+    good = [row for row in rows if (row.score or 0.0) >= 1]
     chosen = turn.rng.sample(bad, min(RECORDS - RIGHT, len(bad)))
     chosen += turn.rng.sample(good, min(RECORDS - len(chosen), RIGHT, len(good)))
     records = told(turn.search, hole, chosen, turn.rng, labels=False)
@@ -109,9 +109,14 @@ class Merging:
         return list(made.values())
 
 
-def front_of(search: SearchView) -> dict[str, int]:
-    """The candidates that are best on some val example, with on how many."""
-    gains = believed(search, len(search.problem.keys))
-    best = sorted(gains, key=lambda item: -gains[item])[:FRONT]
-    given = champions({item: search.ledger.scores(item) for item in best}, search.problem.keys)
-    return undominated(given, sorted(best, key=lambda item: gains[item]))
+def front_of(search: SearchView) -> Mapping[str, int]:
+    """The candidates that are best on some val example, with on how many; found once for all who ask in a round."""
+    memory, known = search.problem.memory, search.problem.memory.get("front")
+    if known is None or known[0] != search.ledger.folded:  # scores come with a fold, and only then
+        gains = believed(search, len(search.problem.keys))
+        best = sorted(gains, key=lambda item: -gains[item])[:FRONT]
+        given = champions({item: search.ledger.scores(item) for item in best}, search.problem.keys)
+        front = undominated(given, sorted(best, key=lambda item: gains[item]))
+        known = memory["front"] = (search.ledger.folded, front)
+    found: Mapping[str, int] = known[1]
+    return found
