@@ -8,7 +8,7 @@ import resource
 import signal
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -19,9 +19,12 @@ import pytest
 from dspex.hosting.carrier import BROKEN
 from dspex.hosting.handle import Run
 from dspex.hosting.liveness import Owner, RunLock, folder_of
+from dspex.hosting.seating import Seat, take
 from dspex.hosting.supervisor import RestartPolicy, Supervisor, main
 from dspex.storage import runs
 from dspex.storage.database import Location
+from dspex.storage.opening import open_database
+from dspex.testing.hosts import prepared
 from tests.hosting.durability import Bench, Prepared, Uninterrupted, check_calls, gone, until
 from tests.hosting.oracle import ROOT
 from tests.hosting.project import KEY
@@ -85,6 +88,48 @@ def test_a_carrier_that_always_dies_is_given_up_with_the_reason(bench: Bench, co
     assert (status.state, status.restarts, len(carriers.started)) == ("crashed", 2, 3)
     assert "died of signal 9, 3 times" in status.reason
     assert bench.oracle.asked(copy.tag) == []
+
+
+def test_a_run_that_ended_before_its_process_died_is_not_said_to_have_crashed(bench: Bench, copy: Prepared) -> None:
+    watched(Carriers(bench, copy, deaths=("promotion.after:1",)), RestartPolicy(most=0))
+    assert copy.status().state == "completed"
+
+
+def test_a_run_that_another_process_carries_by_now_is_not_given_up(tmp_path: Path) -> None:
+    store, seats = tmp_path / "dspex.db", list[Seat]()
+
+    @dataclass(frozen=True, slots=True)
+    class Dying:
+        """A process at whose death another one takes the run."""
+
+        run: str
+        pid: int = 1
+
+        def wait(self) -> int:
+            seats.append(asyncio.run(self.taken()))
+            return -signal.SIGKILL
+
+        async def taken(self) -> Seat:
+            database = await open_database(store)
+            seat = await take(database, self.run)
+            await database.write(lambda c: runs.move(c, self.run, "running"))
+            await database.aclose()
+            return seat
+
+    async def main() -> None:
+        async with (await prepared(store)).run as run:
+            start = cast("Callable[[], subprocess.Popen[bytes]]", partial(Dying, run.id))
+            watching = asyncio.ensure_future(Supervisor(run.database, run.id, start, RestartPolicy(most=0)).watch())
+            while not seats:
+                await asyncio.sleep(0.005)
+            done, _ = await asyncio.wait({watching}, timeout=0.3)
+            assert not done
+            await run.database.write(lambda c: runs.move(c, run.id, "completed"), runs.fence(run.id, seats[0].epoch))
+            seats[0].release()
+            assert await watching == 0
+            assert (await run.status()).state == "completed"
+
+    asyncio.run(main())
 
 
 def test_a_pause_between_a_death_and_the_next_start_is_kept(bench: Bench, copy: Prepared) -> None:

@@ -3,16 +3,24 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import NullPool, create_engine
+from sqlalchemy import Connection, NullPool, create_engine, select
 
+from dspex.errors import OutageError, SharedBudgetError
+from dspex.hosting import handle, supervisor
 from dspex.hosting.conducting import conduct
+from dspex.hosting.control import Control
+from dspex.hosting.handle import Run
 from dspex.hosting.liveness import Owner
 from dspex.hosting.seating import Seat, TakenError, take
+from dspex.hosting.waiting import OUTAGE
 from dspex.kernel.ports import Event
+from dspex.optimization.interruption import Interrupted
 from dspex.optimization.result import OptimizationResult
 from dspex.optimization.runner import Runner
 from dspex.storage import runs
@@ -23,10 +31,11 @@ from dspex.testing.hosts import prepared
 from tests.servers.postgres import new_database
 from tests.storage.test_fencing import rows
 
+seized, crashed = vars(handle)["_seized"], vars(supervisor)["_crashed"]
 OWN: dict[str, Any] = {"id": "r", "name": "route", "spec": {}, "budget": {}, "strategy": "auto", "seed": 0}
 
 
-@pytest.mark.parametrize("moment", ["run.started", "round.started", "round.finished", "run.finished", "found"])
+@pytest.mark.parametrize("moment", ["taken", "run.started", "round.started", "round.finished", "run.finished", "found"])
 def test_a_process_that_lost_its_run_keeps_its_hands_off_it(
     moment: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -53,12 +62,143 @@ def test_a_process_that_lost_its_run_keeps_its_hands_off_it(
     async def main() -> None:
         async with (await prepared(store)).run as run:
             seat = await take(run.database, run.id)
+            taken_over(Event("taken", ""))
             with pytest.raises(FencedError):
                 await conduct(run.database, str(store), seat, on_event=taken_over)
             assert await run.database.read(rows) == before[0]
 
     asyncio.run(main())
     engine.dispose()
+
+
+ENDS: dict[str, Exception] = {
+    "paused": Interrupted("pause"),
+    "shared budget": SharedBudgetError("used up"),
+    "outage": OutageError("nobody answers"),
+    "failed": ValueError("broken"),
+    "failed, when the model was back": ValueError("broken"),
+}
+
+
+@pytest.mark.parametrize("why", ENDS)
+def test_why_a_search_ended_is_not_written_into_a_run_that_was_lost(
+    why: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = tmp_path / "dspex.db"
+    engine = create_engine(f"sqlite:///{store}", poolclass=NullPool)
+    before: list[dict[str, list[str]]] = []
+
+    def heartbeat() -> float:
+        with engine.begin() as other:
+            return float(other.execute(select(runs_table.c.heartbeat)).scalar_one())
+
+    async def main() -> None:
+        async with (await prepared(store)).run as run:
+            seat = await take(run.database, run.id)
+            if why.endswith("back"):
+                await run.database.write(lambda c: runs.move(c, run.id, "paused", f"{OUTAGE}nobody answers"))
+                seat = replace(seat, waiting=True)
+            first = heartbeat()
+
+            async def ended(_: Runner) -> OptimizationResult:
+                while heartbeat() == first:  # until it has looked, and looks no more for a while
+                    await asyncio.sleep(0.005)
+                with engine.begin() as other:
+                    other.execute(runs_table.update().values(epoch=runs_table.c.epoch + 1))
+                    before.append(rows(other))
+                raise ENDS[why]
+
+            monkeypatch.setattr(Runner, "run", ended)
+            with pytest.raises(FencedError):
+                await conduct(run.database, str(store), seat)
+            assert await run.database.read(rows) == before[0]
+
+    asyncio.run(main())
+    engine.dispose()
+
+
+def test_who_took_a_run_over_keeps_its_lease_on_a_server(server: str) -> None:
+    url = new_database(server)
+
+    async def main() -> None:
+        async with (await prepared(url)).run as run:
+            seat = await take(run.database, run.id)
+            await run.database.write(lambda c: runs.claim(c, run.id, "another", 60.0))
+            before = await run.database.read(rows)
+            with pytest.raises(FencedError):
+                await conduct(run.database, url, seat)
+            assert await run.database.read(rows) == before
+
+    asyncio.run(main())
+
+
+def test_a_command_that_reaches_a_process_without_its_run_is_left_to_the_one_that_has_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("dspex.hosting.control.BEAT_SECONDS", 1000.0)
+    store = tmp_path / "dspex.db"
+
+    async def main() -> None:
+        database = await open_database(store)
+        await database.write(lambda c: runs.create(c, OWN))
+        epoch = await database.write(lambda c: runs.claim(c, "r", "", None))
+        first = (await database.read(lambda c: runs.find(c, "r"))).heartbeat
+        lost = asyncio.Event()
+        control = Control(
+            str(store), "r", epoch, on_command=lambda command: command.kind, on_lost=lambda error: lost.set()
+        )
+        control.start()
+        while (await database.read(lambda c: runs.find(c, "r"))).heartbeat == first:
+            await asyncio.sleep(0.005)
+
+        def taken(connection: Connection) -> None:
+            runs.claim(connection, "r", "another", None)
+            runs.tell(connection, "r", "pause")
+
+        async def waiting() -> list[str]:
+            return [item.kind for item in await database.read(lambda c: runs.pending(c, "r"))]
+
+        await database.write(taken)
+        while not lost.is_set() and await waiting():
+            await asyncio.sleep(0.005)
+        assert await waiting() == ["pause"]
+        await control.close()
+        await database.aclose()
+
+    asyncio.run(main())
+
+
+@pytest.mark.parametrize("what", ["pause", "stop", "end", "give up"])
+def test_whoever_goes_by_the_state_of_a_run_holds_its_row_on_a_server(
+    what: str, server: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another process could take the run, or end it, between the look and the move."""
+    url = new_database(server)
+    held: list[bool] = []
+    find = runs.find
+
+    def found(connection: Connection, id: str) -> runs.RunRow:
+        query = "SELECT xmax = pg_current_xact_id_if_assigned()::xid FROM runs"
+        held.append(bool(connection.exec_driver_sql(query).scalar()))
+        return find(connection, id)
+
+    async def main() -> None:
+        database = await open_database(url)
+        await database.write(lambda c: runs.create(c, OWN))
+        run = Run(database, url, "r")
+        monkeypatch.setattr(runs, "find", found)
+        if what == "pause":
+            await run.pause()
+        elif what == "stop":
+            await run.stop()
+        elif what == "end":
+            await database.write(partial(seized, id="r"))
+        else:
+            assert await database.write(partial(crashed, database.location, "r", "died"))
+        await database.aclose()
+
+    asyncio.run(main())
+    assert held[0]
 
 
 def test_one_of_many_that_come_at_once_gets_a_run_on_a_server(server: str) -> None:

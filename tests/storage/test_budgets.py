@@ -19,6 +19,7 @@ from dspex.storage.database import Database, FencedError
 from dspex.storage.rates import clock
 from dspex.storage.tables import calls
 from tests.storage.test_calls import REQUEST, answer, begun
+from tests.storage.test_fencing import rows
 from tests.storage.test_runs import ROW
 
 Within = Callable[[Callable[[Database], Awaitable[Any]]], Any]
@@ -147,8 +148,11 @@ def test_a_process_that_lost_its_run_claims_nothing(within: Within) -> None:
         await database.write(partial(share_budget, budget=Budget(usd=1.0)))
         await database.write(lambda c: runs.create(c, {"id": "route-1", **ROW}))
         shares = StoredShares(database, "route-1", runs.fence("route-1", 7))
-        with pytest.raises(FencedError):
-            await shares.claim(Claim(NOTHING, NOTHING, Sums(1)))
+        before = await database.read(rows)
+        for writing in (shares.claim(Claim(NOTHING, NOTHING, Sums(1))), shares.open()):
+            with pytest.raises(FencedError):
+                await writing
+        assert await database.read(rows) == before
 
     within(test)
 

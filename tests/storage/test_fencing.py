@@ -10,6 +10,7 @@ from sqlalchemy import Connection, make_url, select
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import create_async_engine
 
+from dspex.errors import ConfigurationError
 from dspex.kernel.ports import Event
 from dspex.optimization.rows import AHEAD, Candidate, Death, Evaluation, Round
 from dspex.storage import runs
@@ -18,6 +19,7 @@ from dspex.storage.database import Database, FencedError
 from dspex.storage.ledgers import DurableLedger
 from dspex.storage.opening import open_database
 from dspex.storage.tables import commits, metadata
+from dspex.storage.tables import runs as runs_table
 from tests.storage.test_calls import REQUEST, answer
 from tests.storage.test_ledgers import PAIRS, Within, begun, row
 
@@ -105,6 +107,39 @@ def test_nobody_takes_a_run_over_between_a_fence_and_what_it_let_through(server_
             await taker.rollback()
             await owner.commit()
             assert await taker.run_sync(lambda c: runs.claim(c, "run", "another", None)) == 2
+        await engine.dispose()
+        await database.aclose()
+
+    asyncio.run(main())
+
+
+def test_a_move_or_a_claim_waits_for_one_that_is_under_way_and_goes_by_what_it_left(server_url: str) -> None:
+    async def main() -> None:
+        database = await open_database(server_url)
+        await begun(database)
+        await database.write(lambda c: runs.move(c, "run", "running"))
+        engine = create_async_engine(make_url(server_url).set(drivername="postgresql+asyncpg"))
+        async with engine.connect() as first, engine.connect() as second, engine.connect() as watcher:
+
+            async def blocked() -> None:
+                while not (await watcher.exec_driver_sql("SELECT count(*) FROM pg_locks WHERE NOT granted")).scalar():
+                    await asyncio.sleep(0.005)
+
+            assert await first.run_sync(lambda c: runs.claim(c, "run", "one", None)) == 2
+            await first.run_sync(lambda c: runs.move(c, "run", "completed"))
+            claiming = asyncio.ensure_future(second.run_sync(lambda c: runs.claim(c, "run", "two", None)))
+            await blocked()
+            await first.commit()
+            assert await claiming == 3
+            await second.rollback()
+
+            await database.write(lambda c: c.execute(runs_table.update().values(state="running")))
+            await first.run_sync(lambda c: runs.move(c, "run", "completed"))
+            moving = asyncio.ensure_future(second.run_sync(lambda c: runs.move(c, "run", "paused")))
+            await blocked()
+            await first.commit()
+            with pytest.raises(ConfigurationError, match="is completed; it cannot become paused"):
+                await moving
         await engine.dispose()
         await database.aclose()
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from itertools import product
 from typing import Any
 
 import pytest
@@ -13,6 +14,7 @@ from dspex.errors import ConfigurationError, UnknownNameError
 from dspex.storage import runs
 from dspex.storage.database import Database, FencedError
 from dspex.storage.opening import open_database
+from dspex.storage.runs import RunState
 from dspex.storage.statements import Prepared
 from dspex.storage.tables import calls
 from dspex.storage.tables import runs as table
@@ -22,23 +24,29 @@ ROW = {"name": "route", "spec": {"a": 1}, "budget": {"calls": 5}, "strategy": "a
 
 
 def test_moves_follow_the_graph_and_nothing_else(within: Within) -> None:
-    async def test(database: Database) -> None:
-        def work(connection: Connection) -> None:
+    pairs = list(product(runs.STATES, runs.STATES))
+
+    def moved(connection: Connection, state: RunState, to: RunState) -> tuple[str, str]:
+        connection.execute(table.update().values(state=state))
+        try:
+            said: str = runs.move(connection, "route-1", to)
+        except ConfigurationError as error:
+            said = str(error)
+        return said, runs.find(connection, "route-1").state
+
+    async def test(database: Database) -> list[tuple[str, str]]:
+        def work(connection: Connection) -> list[tuple[str, str]]:
             runs.create(connection, {"id": "route-1", **ROW})
-            for state in runs.STATES:
-                for to in runs.STATES:
-                    connection.execute(table.update().values(state=state))
-                    if to == state or to in runs.MOVES[state]:
-                        assert runs.move(connection, "route-1", to) == state
-                        assert runs.find(connection, "route-1").state == to
-                    else:
-                        with pytest.raises(ConfigurationError, match=f"is {state}; it cannot become {to}"):
-                            runs.move(connection, "route-1", to)
-                        assert runs.find(connection, "route-1").state == state
+            return [moved(connection, *pair) for pair in pairs]
 
-        await database.write(work)
+        return await database.write(work)
 
-    within(test)
+    assert within(test) == [
+        (state, to)
+        if to == state or to in runs.MOVES[state]
+        else (f"run route-1 is {state}; it cannot become {to}", state)
+        for state, to in pairs
+    ]
 
 
 def test_an_owner_that_lost_its_epoch_writes_nothing(within: Within) -> None:
@@ -67,6 +75,42 @@ def test_an_owner_that_lost_its_epoch_writes_nothing(within: Within) -> None:
         # What the first owner had sent and not heard of may have been paid.
         assert await database.read(lambda c: c.execute(select(calls.c.state)).scalars().all()) == ["unknown"]
         assert (await database.read(lambda c: runs.counts(c, "route-1")))["unknown_calls"] == 1
+
+    within(test)
+
+
+def test_a_run_that_has_begun_is_neither_discarded_nor_specified_anew(within: Within) -> None:
+    async def test(database: Database) -> None:
+        def work(connection: Connection) -> None:
+            for name in ("new", "begun"):
+                runs.create(connection, {"id": name, **ROW})
+            runs.claim(connection, "begun", "a", None)
+            for name in ("new", "begun"):
+                runs.respecified(connection, name, {"another": 1})
+            assert runs.find(connection, "new").spec == {"another": 1}
+            assert runs.find(connection, "begun").spec == ROW["spec"]
+            for name in ("new", "begun"):
+                runs.discard(connection, name)
+            assert [item.id for item in runs.listed(connection)] == ["begun"]
+
+        await database.write(work)
+
+    within(test)
+
+
+def test_the_end_of_an_owner_ends_no_lease_but_its_own(within: Within) -> None:
+    async def test(database: Database) -> None:
+        def work(connection: Connection) -> list[bool]:
+            runs.create(connection, {"id": "route-1", **ROW})
+            runs.claim(connection, "route-1", "dead", 5.0)
+            runs.claim(connection, "route-1", "alive", 5.0)
+            leases: list[bool] = []
+            for owner in ("dead", "alive"):
+                runs.outlive(connection, "route-1", owner)
+                leases.append(runs.find(connection, "route-1").lease_until is not None)
+            return leases
+
+        assert await database.write(work) == [True, False]
 
     within(test)
 

@@ -315,6 +315,7 @@ class Run:
 
     async def _ask(self, kind: CommandKind, moving: RunState, rest: RunState) -> None:
         def work(connection: Connection) -> None:
+            runs.hold(connection, self.id)  # nobody takes it between the look and the move
             row = runs.find(connection, self.id)
             done = row.state == rest and not waits(row)
             if row.state in runs.FINISHED or done or (row.state == "stopping" and rest == "paused"):

@@ -24,7 +24,7 @@ from dspex.hosting.liveness import Owner, RunLock, alive, folder_of, lock_of
 from dspex.hosting.waiting import waits
 from dspex.optimization.rows import QUARANTINED
 from dspex.storage import runs
-from dspex.storage.database import Database, StorageError
+from dspex.storage.database import Database, Location, StorageError
 from dspex.storage.ledgers import deaths_of
 from dspex.storage.opening import open_database
 from dspex.storage.runs import RESTING, RunRow
@@ -117,8 +117,9 @@ class Supervisor:
             if seconds is None:
                 advice = "; isolation='process' lets what kills its process die alone" if fell else ""
                 reason = f"{died}, {len(deaths)} times; see its log{advice}"
-                await self.database.write(partial(_crashed, run=self.run, reason=reason))
-                return 1
+                if await self.database.write(partial(_crashed, self.database.location, self.run, reason)):
+                    return 1
+                continue
             await self.database.write(partial(runs.restarted, id=self.run, reason=died))
             counted = True
             await asyncio.sleep(seconds)
@@ -148,9 +149,15 @@ class Supervisor:
             await asyncio.sleep(_LOOK)
 
 
-def _crashed(connection: Connection, run: str, reason: str) -> None:
-    if "crashed" in runs.MOVES[runs.find(connection, run).state]:
+def _crashed(location: Location, run: str, reason: str, connection: Connection) -> bool:
+    """Give the run up. Where somebody else carries it by now, it is left alone: False."""
+    runs.hold(connection, run)
+    row = runs.find(connection, run)
+    if alive(location, row, time.time()):
+        return False
+    if "crashed" in runs.MOVES[row.state]:
         runs.move(connection, run, "crashed", reason)
+    return True
 
 
 def _how(status: int) -> str:
