@@ -66,8 +66,11 @@ def two_stages(request: Request) -> str:
     return f"[[clue]]\nthe clue of {text_in(request)}\n\n[[end]]"
 
 
-def search(*tried: dict[str, Any], memory: bool = True) -> tuple[SearchView, list[dict[str, float]]]:
-    """A search that has evaluated these on eight examples each, one after the other, and what each consumed."""
+def search(*tried: dict[str, Any], memory: bool = True, watched: bool = False) -> tuple[SearchView, list[dict[str, float]]]:
+    """A search that has evaluated these on eight examples each, one after the other, and what each consumed.
+
+    `watched`: somebody asks for prices after each.
+    """
     steps = (
         predict(Clue, name="clue", instructions=Text(), model="scripted/small"),
         predict("clue -> label: Literal['red', 'green', 'blue']", name="label", instructions=Text(),
@@ -92,6 +95,8 @@ def search(*tried: dict[str, Any], memory: bool = True) -> tuple[SearchView, lis
             await laboratory.perform(pairs)
             await ledger.fold(number)
             found.append(await price_of(ledger, pairs))
+            if watched:
+                await stage_prices(SearchView(problem, ledger, laboratory, number + 1, None))
 
     asyncio.run(carried())
     return SearchView(problem, ledger, laboratory, len(tried), None), found
@@ -133,3 +138,11 @@ def test_where_nothing_is_replayed_everything_is_paid() -> None:
     assert paid["calls"] == 2
     expected = predicted(view, {"label.instructions": "Decide by what comes first."})
     assert expected["calls"] == pytest.approx(2, abs=0.25)
+
+
+def test_prices_are_the_same_whether_they_were_asked_for_all_along_or_at_the_end() -> None:
+    tried = (SEED, FIRST, LAST, BIG, {**FIRST, **BIG})
+    along, late = search(*tried, watched=True)[0], search(*tried)[0]
+    first, second = (asyncio.run(stage_prices(view)) for view in (along, late))
+    assert first == second
+    assert first.replayed and len(first.seen) > len(tried)

@@ -119,9 +119,10 @@ def _used(row: Evaluation, stage: str) -> Usage:
 
 
 async def stage_prices(search: SearchView) -> StagePrices:
-    """From the folded rows; what was read once is remembered, so that a round reads its new candidates alone."""
-    found = StagePrices(search.problem.program)
+    """From the folded rows; what was read and learned once is remembered, so that a round takes in its new candidates
+    alone. What an earlier round was given goes on learning: it is for the round that asks."""
     memory = search.problem.memory
+    told: list[Candidate] = []
     for candidate in search.ledger.candidates.values():
         key = ("rows for prices", candidate.id)
         if key not in memory:
@@ -131,5 +132,14 @@ async def stage_prices(search: SearchView) -> StagePrices:
             if not read:
                 continue
             memory[key] = [row for row in read if row is not None]
-        found.learn(candidate, memory[key])
-    return found
+        told.append(candidate)
+    names = [item.id for item in told]
+    learned, found = memory.get("prices", ([], None))
+    # One that is older than some that were learned may have had no score until now: then all are learned in order.
+    if found is None or names[: len(learned)] != learned:
+        learned, found = [], StagePrices(search.problem.program)
+    for candidate in told[len(learned) :]:
+        found.learn(candidate, memory["rows for prices", candidate.id])
+    memory["prices"] = (names, found)
+    prices: StagePrices = found
+    return prices

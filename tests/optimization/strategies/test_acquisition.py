@@ -222,7 +222,7 @@ def offered(
     rows_ = [
         [0.5] * len(known) + [0.5 + gain + spread * rng.gauss(0, 1) for gain in gains.values()] for _ in range(DRAWS)
     ]
-    outlook = Outlook(1.0, {name: place for place, name in enumerate(names)}, rows_)
+    outlook = Outlook(1.0, {name: place for place, name in enumerate(names)}, lambda: rows_)
     prices = StagePrices(problem.program)
     for model, dollars in zip(MODELS, (0.001, 0.01), strict=True):
         before = Candidate("before", {**seed, "label.model": model, "label.temperature": 0.99}, "test", (), "", 0)

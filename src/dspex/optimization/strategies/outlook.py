@@ -6,6 +6,7 @@ import math
 from bisect import bisect_right
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from itertools import pairwise
 from random import Random
 from statistics import NormalDist
@@ -28,28 +29,35 @@ class Level:
     """The expected score on all examples, 0..1, by ability: a table, since it is asked very often."""
 
     def __init__(self, fit: ItemResponse, keys: Sequence[Key]) -> None:
-        reach = 5 * max(fit.scale.ability, *(sd for _, sd in fit.abilities.values()), 0.2)
-        found = [value for value, _ in fit.abilities.values()]
-        low, high = min(found) - reach, max(found) + reach
-        self._at = [low + (high - low) * step / 80 for step in range(81)]
-        self._level = fit.means(self._at, keys)
-        self._width = [above - below for below, above in pairwise(self._at)]
-        self._rise = [above - below for below, above in pairwise(self._level)]
+        self._fit, self._keys = fit, keys
 
     def __call__(self, ability: float) -> float:
         return self.all([ability])[0]
 
     def all(self, abilities: Iterable[float]) -> list[float]:
         """Of each ability; quicker than one by one."""
-        at, level, width, rise, last = self._at, self._level, self._width, self._rise, len(self._width) - 1
+        at, level, width, rise = self._table
+        last = len(width)
         found: list[float] = []
         for ability in abilities:
-            place = bisect_right(at, ability) - 1
-            place = 0 if place < 0 else last if place > last else place
+            place = (
+                bisect_right(at, ability, 1, last) - 1
+            )  # an ability outside of the table is in its first or last part
             share = (ability - at[place]) / width[place]
             share = 0.0 if share < 0.0 else 1.0 if share > 1.0 else share
             found.append(level[place] + share * rise[place])
         return found
+
+    @cached_property
+    def _table(self) -> tuple[list[float], list[float], list[float], list[float]]:
+        """Abilities, their levels, and how far it is from each to the next. In many rounds nobody asks."""
+        fit = self._fit
+        reach = 5 * max(fit.scale.ability, *(sd for _, sd in fit.abilities.values()), 0.2)
+        found = [value for value, _ in fit.abilities.values()]
+        low, high = min(found) - reach, max(found) + reach
+        at = [low + (high - low) * step / 80 for step in range(81)]
+        level = fit.means(at, self._keys)
+        return at, level, [b - a for a, b in pairwise(at)], [b - a for a, b in pairwise(level)]
 
 
 def measured(search: SearchView, top: int, *, item_response: bool) -> ItemResponse:
@@ -130,13 +138,18 @@ class Outlook:
     """Of the surrogate, 0..1."""
     place: Mapping[str, int]
     """Of measured candidates, then of the pool, by id: which of a row is theirs."""
-    rows: Sequence[Sequence[float]]
-    """A draw of all of them in each row."""
+    drawn: Callable[[], Sequence[Sequence[float]]]
+    """Gives the draws, each of all of them in a row."""
     level: Callable[[Iterable[float]], list[float]] = list
     """The scores of what was drawn: `list` where scores were drawn, `Level.all` where abilities were."""
     modelled: int = 0
     """So many rows, the first, are the surrogate's; the others are of the proposers' records alone."""
     _scores: dict[str, list[float]] = field(default_factory=dict[str, list[float]], repr=False, compare=False)
+
+    @cached_property
+    def rows(self) -> Sequence[Sequence[float]]:
+        """What was drawn. In some rounds nobody asks."""
+        return self.drawn()
 
     def scores(self, name: str) -> list[float]:
         """In each draw. Found when they are first asked for: in many rounds nobody asks for the pool's."""
@@ -201,8 +214,12 @@ class Watch:
         modelled = len(rows)
         prior = [self.fit.abilities[item] for item in self.known]
         prior += [self.steps.expected(item.operator, item.parents) for item in pool]
-        rows += [[mean + sd * rng.gauss(0, 1) for mean, sd in prior] for _ in range(DRAWS - len(rows))]
-        return Outlook(weight, place, rows, self.level.all, modelled)
+
+        def drawn() -> list[list[float]]:
+            left = range(DRAWS - modelled)
+            return [*rows, *([mean + sd * rng.gauss(0, 1) for mean, sd in prior] for _ in left)]
+
+        return Outlook(weight, place, drawn, self.level.all, modelled)
 
     def _modelled(
         self,
