@@ -90,6 +90,8 @@ class MemoryLedger:
         return pair in self._rows
 
     def failures(self, pair: Pair) -> int:
+        if not self._failures and not self._deaths:
+            return 0
         counted = sum(row.error_kind != "budget" for row in self._failures.get(pair, ()))
         return counted or int(self.quarantined(pair))
 

@@ -38,15 +38,12 @@ class Level:
         """Of each ability; quicker than one by one."""
         at, level, width, rise = self._table
         last = len(width)
-        found: list[float] = []
-        for ability in abilities:
-            place = (
-                bisect_right(at, ability, 1, last) - 1
-            )  # an ability outside of the table is in its first or last part
-            share = (ability - at[place]) / width[place]
-            share = 0.0 if share < 0.0 else 1.0 if share > 1.0 else share
-            found.append(level[place] + share * rise[place])
-        return found
+        return [
+            level[place] + (0.0 if share < 0.0 else 1.0 if share > 1.0 else share) * rise[place]
+            for ability in abilities
+            for place in (bisect_right(at, ability, 1, last) - 1,)  # what is outside is in the first part or the last
+            for share in ((ability - at[place]) / width[place],)
+        ]
 
     @cached_property
     def _table(self) -> tuple[list[float], list[float], list[float], list[float]]:
