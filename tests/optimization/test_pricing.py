@@ -66,7 +66,9 @@ def two_stages(request: Request) -> str:
     return f"[[clue]]\nthe clue of {text_in(request)}\n\n[[end]]"
 
 
-def search(*tried: dict[str, Any], memory: bool = True, watched: bool = False) -> tuple[SearchView, list[dict[str, float]]]:
+def search(
+    *tried: dict[str, Any], memory: bool = True, watched: bool = False
+) -> tuple[SearchView, list[dict[str, float]]]:
     """A search that has evaluated these on eight examples each, one after the other, and what each consumed.
 
     `watched`: somebody asks for prices after each.
@@ -145,4 +147,5 @@ def test_prices_are_the_same_whether_they_were_asked_for_all_along_or_at_the_end
     along, late = search(*tried, watched=True)[0], search(*tried)[0]
     first, second = (asyncio.run(stage_prices(view)) for view in (along, late))
     assert first == second
-    assert first.replayed and len(first.seen) > len(tried)
+    assert first.replayed
+    assert len(first.seen) > len(tried)

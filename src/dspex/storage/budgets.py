@@ -10,14 +10,14 @@ from collections.abc import Iterable
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 
-from sqlalchemy import Connection, func, select
+from sqlalchemy import Connection, bindparam, func, select
 
 from dspex.clients.budget import Budget
 from dspex.clients.shared_budget import NOTHING, PARTS, UNITS, VOID_SECONDS, Claim, Share, Sums, limited
 from dspex.errors import ConfigurationError
 from dspex.storage.database import Database, Guard
 from dspex.storage.rates import clock
-from dspex.storage.statements import packed, unpacked
+from dspex.storage.statements import Prepared, packed, unpacked
 from dspex.storage.tables import calls, leases
 
 _BUDGET = "budget"
@@ -157,9 +157,12 @@ def _part(budget: Budget, wanted: Sums, left: Sums) -> Sums:
 
 def _budget(connection: Connection, *, hold: bool = False) -> Budget | None:
     """The budget; with `hold` nobody else reads it so until the transaction ends."""
-    query = select(leases.c.data).where(leases.c.name == _BUDGET)
-    data = connection.execute(query.with_for_update() if hold else query).scalar_one_or_none()
-    return None if data is None else Budget.model_validate(unpacked(data))
+    found = (_HELD if hold else _SHARED).found(connection, {"of": _BUDGET})
+    return Budget.model_validate(unpacked(found[0][0])) if found else None
+
+
+_SHARED = Prepared(select(leases.c.data).where(leases.c.name == bindparam("of")))
+_HELD = Prepared(select(leases.c.data).where(leases.c.name == bindparam("of")).with_for_update())
 
 
 def _entries(connection: Connection) -> dict[str, _Entry]:

@@ -169,11 +169,20 @@ def claim(connection: Connection, id: str, owner: str, lease_seconds: float | No
     now = time.time()
     until = None if lease_seconds is None else now + lease_seconds
     values = {"epoch": epoch, "owner": owner, "heartbeat": now, "lease_until": until}
-    connection.execute(runs.update().where(runs.c.id == id).values(values))
+    _CLAIM.execute_all(connection, [{"of": id, **values}])
     # Whatever an earlier owner had sent and not heard of may have been paid: it is unknown from now on.
-    lost = (calls.c.run == id, calls.c.state == "intent")
-    connection.execute(calls.update().where(*lost).values(state="unknown"))
+    _LOSE.execute_all(connection, [{"of": id}])
     return epoch
+
+
+_CLAIM = Prepared(
+    runs.update()
+    .where(runs.c.id == bindparam("of"))
+    .values({name: bindparam(name) for name in ("epoch", "owner", "heartbeat", "lease_until")})
+)
+_LOSE = Prepared(
+    calls.update().where(calls.c.run == bindparam("of"), calls.c.state == "intent").values(state="unknown")
+)
 
 
 PROGRESS = Prepared(
