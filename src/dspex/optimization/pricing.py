@@ -134,12 +134,12 @@ async def stage_prices(search: SearchView) -> StagePrices:
             memory[key] = [row for row in read if row is not None]
         told.append(candidate)
     names = [item.id for item in told]
-    learned, found = memory.get("prices", ([], None))
+    known: tuple[list[str], StagePrices] = memory.get("prices") or ([], StagePrices(search.problem.program))
+    learned, found = known
     # One that is older than some that were learned may have had no score until now: then all are learned in order.
-    if found is None or names[: len(learned)] != learned:
+    if names[: len(learned)] != learned:
         learned, found = [], StagePrices(search.problem.program)
     for candidate in told[len(learned) :]:
         found.learn(candidate, memory["rows for prices", candidate.id])
     memory["prices"] = (names, found)
-    prices: StagePrices = found
-    return prices
+    return found
