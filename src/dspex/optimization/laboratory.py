@@ -78,10 +78,8 @@ class Laboratory:
         self._executor = executor or TaskExecutor()
         self.round = 0
         """The round that evaluations are booked under."""
-        self.asked: Usage = NO_USAGE
-        """What requests to the proposer model have consumed since the last round was decided."""
-        self.calls: list[str] = []
-        """These requests, by their identity in the call store."""
+        self._proposed: list[tuple[str, Usage]] = []
+        """Requests to the proposer model since the last round was decided, by their identity in the call store."""
         self.failure: Exception | None = None
         """The last one of infrastructure, for a search that cannot go on."""
         self.watch = OutageWatch(seconds=options.outage_seconds)
@@ -101,9 +99,18 @@ class Laboratory:
 
     def decided(self) -> tuple[Usage, tuple[str, ...]]:
         """What deciding the round took, and its calls; counting starts anew."""
-        found = self.asked, tuple(self.calls)
-        self.asked, self.calls = NO_USAGE, []
+        found = self.asked, tuple(sorted(key for key, _ in self._proposed if key))
+        self._proposed = []
         return found
+
+    @property
+    def asked(self) -> Usage:
+        """What requests to the proposer model have consumed since the last round was decided.
+
+        The same to the last digit, whatever was answered first.
+        """
+        used = sorted(self._proposed, key=lambda item: (item[0], item[1].usd or 0.0))
+        return sum((usage for _, usage in used), NO_USAGE)
 
     async def ask(
         self, messages: Sequence[Message], *, temperature: float, sample: int, model: str | None = None
@@ -112,9 +119,7 @@ class Laboratory:
         asked = self.options.proposer_model or model or self.runtime.model
         settings = {"temperature": temperature, **self.options.proposer_settings}
         completion = await self._answered(Request(asked, messages, settings, sample))
-        self.asked = self.asked + completion.usage
-        if completion.key:
-            self.calls.append(completion.key)
+        self._proposed.append((completion.key or "", completion.usage))
         if completion.finish_reason == "length":
             raise CutOffError(f"the proposer model {asked} was cut off; raise max_tokens in proposer_settings")
         return completion.text

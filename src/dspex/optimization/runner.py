@@ -13,7 +13,7 @@ from dspex.clients.budget import Budget
 from dspex.clients.outage import OutageWatch
 from dspex.errors import BudgetExceededError
 from dspex.evaluation.scoring import as_metric
-from dspex.kernel.ports import Event, Metric, Runtime, Usage
+from dspex.kernel.ports import NO_USAGE, Event, Metric, Runtime, Usage
 from dspex.kernel.program import Program
 from dspex.kernel.signature import Example
 from dspex.optimization.concluding import lost_pairs, reason, sameness_notes
@@ -40,6 +40,8 @@ DEFAULT_BUDGET = Budget(calls=1000)
 DEFAULT_OPTIONS = SearchOptions()
 DEFAULT_AHEAD = 0.03
 """The share of the budget for what is evaluated ahead of its round, where none is named."""
+LEEWAY = 0.5
+"""Of the reserve, that a round of the search may reserve from while it is evaluated (Purse.leeway)."""
 OnEvent = Callable[[Event], None]
 
 
@@ -191,8 +193,10 @@ class Runner:
             raise self._lab.failure
         if self._beside is None:
             await self._set_aside()
-        reserve = await self._reserve()
-        self._lab.use(self._purse.open(1 - reserve - self._aside), self._beside)
+        await self._open_search()
+
+    async def _open_search(self) -> None:
+        self._lab.use(self._purse.open(1 - await self._reserve() - self._aside), self._beside)
 
     async def _perform(self, round: Round) -> None:
         """Evaluate a committed round and fold it."""
@@ -200,7 +204,8 @@ class Runner:
         if self.ledger.folded and self._aside:
             self._lab.forerun.foresee = partial(self._foreseen, round, await self._price())
         await self._say("round.started", str(round.number), pairs=len(round.pairs), candidates=len(round.candidates))
-        await self._lab.perform(round.pairs)
+        with self._purse.leeway(LEEWAY * await self._reserve() if round.purpose == "search" and self._aside else 0.0):
+            await self._lab.perform(round.pairs)
         self._purse.admit(self.ledger.settled + self.ledger.due(round.number))
         await self.ledger.fold(round.number)
         self._purse.rebook(self.ledger.settled)
@@ -217,7 +222,9 @@ class Runner:
         self._beside = self._purse.beside(share, price)
         if self._beside is not None:
             self._aside, self._guesser = share, strategy
-            self._purse.rebook(self.ledger.asked)
+            await self._open_search()
+            confirming = self.ledger.due(len(self.ledger.rounds) - 1) if self._confirming() else NO_USAGE
+            self._purse.rebook(self.ledger.asked, confirming)
 
     def _foreseen(self, round: Round, price: Mapping[str, float]) -> tuple[Sequence[Pair], int]:
         """What the round after this one will likely ask for, and how many evaluations may be begun."""

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Generator, Iterable, Mapping
+from contextlib import contextmanager
 from dataclasses import replace
 
 from dspex.clients.attempt import Attempt
@@ -33,6 +34,7 @@ class Purse:
         self._prices = runtime.lm.policies.prices if isinstance(runtime.lm, ModelStack) else Prices()
         self.account = Account(budget, prices=self._prices, spent=spent, seconds=seconds)
         self._share = 1.0
+        self._leeway = 0.0
         self._beside: Account | None = None
         self._beside_share = 0.0
 
@@ -54,13 +56,16 @@ class Purse:
         self._beside = Account(self._part_beside(), prices=self._prices)
         return self._paid_by(self._beside)
 
-    def rebook(self, asked: Usage) -> None:
+    def rebook(self, asked: Usage, beyond: Usage = NO_USAGE) -> None:
         """Count `asked` as what the open phase has spent, and the rest of all that is spent as paid beside it.
 
-        What the part beside cannot hold (a failed attempt that was billed is in no row) the open phase bears after all.
+        `beyond` is what a later phase has spent already. What the open phase may not spend was paid beside: a round
+        that was cut short had asked for guesses of earlier rounds, too. What the part beside cannot hold (a failed
+        attempt that was billed is in no row) the open phase bears after all.
         """
         if self._beside is None:
             return
+        asked = self._within(less(asked, beyond)) + beyond
         rest = less(self.spent, asked)
         room = self._beside.budget
         over = Usage(
@@ -70,6 +75,33 @@ class Purse:
         )
         self.account.rebook(asked + over)
         self._beside.rebook(less(rest, over))
+
+    def _within(self, asked: Usage) -> Usage:
+        """As much of it as the open phase may spend."""
+        limits = self.account.budget
+        calls = asked.calls if limits.calls is None else min(asked.calls, limits.calls)
+        usd = asked.usd if limits.usd is None else min(asked.usd or 0.0, limits.usd)
+        spare = 0 if limits.tokens is None else max(0, asked.input_tokens + asked.output_tokens - limits.tokens)
+        taken = min(spare, asked.input_tokens)
+        return replace(
+            asked, calls=calls, usd=usd, input_tokens=asked.input_tokens - taken,
+            output_tokens=asked.output_tokens - (spare - taken),
+        )  # fmt: skip
+
+    @contextmanager
+    def leeway(self, share: float) -> Generator[None]:
+        """Within, calls are refused later, by `share` of the budget's tokens and dollars.
+
+        A call reserves more than it takes. Whether the last call of a round is refused for that must not hang on how
+        many were begun ahead, and so were paid beside: `admit` says afterwards whether the round was paid for.
+        """
+        self._leeway = share
+        self.account.change(self._part())
+        try:
+            yield
+        finally:
+            self._leeway = 0.0
+            self.account.change(self._part())
 
     def admit(self, asked: Usage) -> None:
         """Raises BudgetExceededError where `asked` is more than the open phase may spend.
@@ -98,7 +130,10 @@ class Purse:
         return replace(self._runtime, lm=paid)
 
     def _part(self) -> Budget:
-        limits = {name: _portion(limit, self._share) for name, limit in self.budget.model_dump().items()}
+        more = {"tokens": self._leeway, "usd": self._leeway}
+        limits = {
+            name: _portion(limit, self._share + more.get(name, 0.0)) for name, limit in self.budget.model_dump().items()
+        }
         return Budget.model_validate(limits)
 
     def _part_beside(self) -> Budget:
