@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from itertools import islice
 
 from dspex.kernel.canonical import canonical
 from dspex.kernel.ports import JSON, NO_USAGE, Usage
@@ -121,13 +122,14 @@ def _used(row: Evaluation, stage: str) -> Usage:
 async def stage_prices(search: SearchView) -> StagePrices:
     """From the folded rows; what was read and learned once is remembered, so that a round takes in its new candidates
     alone. What an earlier round was given goes on learning: it is for the round that asks."""
-    memory = search.problem.memory
+    memory, val = search.problem.memory, set(search.problem.keys)
     told: list[Candidate] = []
     for candidate in search.ledger.candidates.values():
         key = ("rows for prices", candidate.id)
         if key not in memory:
             scores = search.ledger.scores(candidate.id)
-            asked = [item for item in search.problem.keys if item in scores][:ROWS]
+            # In the order in which they were folded: a process that takes over later finds the same ones first.
+            asked = list(islice((item for item in scores if item in val), ROWS))
             read = [await search.ledger.read((candidate.id, *item)) for item in asked]
             if not read:
                 continue
