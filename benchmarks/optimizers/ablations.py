@@ -15,6 +15,7 @@ from typing import Any
 from dspex.optimization.deciding import Proposer, ScheduleOf, SearchView
 from dspex.optimization.options import SearchOptions
 from dspex.optimization.proposers.models import ModelChoice
+from dspex.optimization.proposers.reflection import Reflection
 from dspex.optimization.proposers.sampling import TYPED, LocalSteps
 from dspex.optimization.proposers.screening import Screening
 from dspex.optimization.proposers.tpe import ParzenMoves
@@ -101,6 +102,12 @@ def _beacon(*, schedule: ScheduleOf = response, surrogate: bool = True, **parts:
     return make
 
 
+def _with_one_pass() -> Mapping[str, Any]:
+    proposers = _portfolio("auto")[0].proposers
+    once = tuple(Reflection(passes=1) if isinstance(item, Reflection) else item for item in proposers)
+    return _parts("auto", proposers=once)()
+
+
 UNCONFIRMED = "unconfirmed"
 """Beside what is passed on: nothing is confirmed, and what counts is the candidate that led at the end."""
 
@@ -112,6 +119,7 @@ ABLATIONS: Mapping[str, Variant] = {
     "auto-no-bandit": _parts("auto", bandit=False),
     "auto-no-headroom": _changed("auto", options=SearchOptions(headroom=False)),
     "auto-no-reserve": _changed("auto", options=SearchOptions(reserve=0.0), **{UNCONFIRMED: True}),
+    "auto-one-pass": _with_one_pass,
     "auto-with-surrogate": _parts("auto", chooser=Acquisition(AdditiveProcess(), stopping=False)),
     "auto-with-screening": _with("auto", Screening),
     "auto-with-tpe": _with("auto", lambda: ParzenMoves(needs=TYPED)),
@@ -134,6 +142,7 @@ WORDS: Mapping[str, str] = {
     "auto-no-bandit": "no bandit: every proposer gets as much",
     "auto-no-headroom": "no headroom test",
     "auto-no-reserve": "no reserve: nothing is confirmed, the leader is returned",
+    "auto-one-pass": "texts are written in one pass instead of four",
     "auto-with-surrogate": "BEACON's surrogate and acquisition",
     "auto-with-screening": "a factorial design of the typed variables",
     "auto-with-tpe": "Optuna's estimator for the typed variables",

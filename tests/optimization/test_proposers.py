@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections.abc import Callable
 from typing import Literal
 
 import pytest
@@ -129,7 +130,7 @@ def test_reflection_shows_instructions_labels_and_failures_and_takes_what_is_bet
             return f"Of course.\n<instructions>\nBetter, number {len(asked)}.\n</instructions>\nDone."
         return hinted(request)
 
-    found = proposed(Reflection(), program(instructions=Text("Say which colour it is.")), 3, model=model)
+    found = proposed(Reflection(passes=1), program(instructions=Text("Say which colour it is.")), 3, model=model)
     assert [item.values["label.instructions"] for item in found] == [f"Better, number {n}." for n in (1, 2, 3)]
     text = asked[0].messages[-1]["content"]
     assert "<current>\nSay which colour it is.\n</current>" in text
@@ -159,24 +160,86 @@ def test_what_counts_as_instructions(answer: str, instructions: str | None) -> N
     def model(request: Request) -> str:
         return answer if "<instructions>" in request.messages[-1]["content"] else hinted(request)
 
-    found = proposed(Reflection(), program(instructions=Text(max_length=40)), 1, model=model)
+    found = proposed(Reflection(passes=1), program(instructions=Text(max_length=40)), 1, model=model)
     assert [item.values["label.instructions"] for item in found] == ([] if instructions is None else [instructions])
 
 
 def test_a_proposal_that_fails_in_passing_is_asked_again_and_one_that_is_cut_off_costs_the_others_nothing() -> None:
     refused: list[Request] = []
+    samples: list[int] = []
 
     def model(request: Request) -> str | Completion:
         if "<instructions>" not in request.messages[-1]["content"]:
             return hinted(request)
-        if request.sample == 0 and len(refused) < 3:
+        if request.sample not in samples:
+            samples.append(request.sample)
+        place = samples.index(request.sample)
+        if place == 0 and len(refused) < 3:
             refused.append(request)
             raise RateLimitError("429: slow down")
-        return Completion("<instructions>cut", "length") if request.sample == 1 else f"Fine, {request.sample}."
+        return Completion("<instructions>cut", "length") if place == 1 else f"Fine, {place}."
 
-    found = proposed(Reflection(), program(instructions=Text()), 3, model=model)
+    found = proposed(Reflection(passes=1), program(instructions=Text()), 3, model=model)
     assert [item.values["label.instructions"] for item in found] == ["Fine, 0.", "Fine, 2."]
     assert len(refused) == 3
+
+
+def revisions(
+    answer: Callable[[int, str], str | Completion],
+) -> tuple[Callable[[Request], str | Completion], list[str]]:
+    """A model that answers requests for instructions by their number and text; and these texts as they come."""
+    asked: list[str] = []
+
+    def model(request: Request) -> str | Completion:
+        text = request.messages[-1]["content"]
+        if "<instructions>" not in text:
+            return hinted(request)
+        asked.append(text)
+        return answer(len(asked), text)
+
+    return model, asked
+
+
+def shown_in(text: str, *, answered: bool) -> list[str]:
+    """The inputs of the labelled examples in a request, or of the mistakes."""
+    lines = [json.loads(line) for line in text.splitlines() if line.startswith("{")]
+    return [line["inputs"]["text"] for line in lines if ("answered" in line) == answered]
+
+
+def test_each_pass_goes_on_from_the_text_before_with_examples_of_its_own() -> None:
+    model, asked = revisions(lambda number, _: f"Draft {number}.")
+    found = proposed(Reflection(passes=3), program(instructions=Text("Say it.")), 1, model=model)
+    assert [item.values["label.instructions"] for item in found] == ["Draft 3."]
+    assert ["<current>\nSay it." in asked[0], "<current>\nDraft 1." in asked[1], "<current>\nDraft 2." in asked[2]]
+    examples = [shown_in(text, answered=False) for text in asked]
+    assert [len(item) for item in examples] == [10, 10, 10]
+    assert len({text for item in examples for text in item}) == 30
+    assert all(shown_in(text, answered=True) for text in asked)
+    said = [("under the current instructions" in text, "before this revision" in text) for text in asked]
+    assert said == [(True, False), (False, True), (False, True)]
+
+
+def test_a_pass_that_brings_nothing_costs_the_others_nothing() -> None:
+    model, asked = revisions(
+        lambda number, _: Completion("<instructions>cut", "length") if number == 2 else f"{number}."
+    )
+    found = proposed(Reflection(passes=3), program(instructions=Text("Say it.")), 1, model=model)
+    assert [item.values["label.instructions"] for item in found] == ["3."]
+    assert "<current>\n1.\n" in asked[2]
+
+
+def test_passes_over_several_steps_revise_several_texts_of_one_candidate() -> None:
+    steps = (
+        predict(Sort, name="sort", instructions=Text("Sort.")),
+        predict(Tell, name="tell", instructions=Text("Tell.")),
+    )
+    model, asked = revisions(lambda number, _: f"Draft {number}.")
+    [found] = proposed(Reflection(passes=8), Program(name="two", pipeline=steps), 1, model=model)
+    changed = [found.values[path] for path in ("sort.instructions", "tell.instructions")]
+    assert all(text.startswith("Draft") for text in changed)
+    assert f"Draft {len(asked)}." in changed
+    assert "sort" in found.hypothesis
+    assert "tell" in found.hypothesis
 
 
 def test_the_proposer_model_may_be_another_one() -> None:
@@ -202,7 +265,7 @@ def test_the_proposer_model_may_be_another_one() -> None:
 )  # fmt: skip
 def test_a_step_is_rewritten_by_its_own_model(options: Values, asked: str) -> None:
     counting, seen = counted(hinted)
-    proposed(Reflection(), program(instructions=Text(), **options), 1, model=counting)
+    proposed(Reflection(passes=1), program(instructions=Text(), **options), 1, model=counting)
     assert [item.model for item in seen if is_proposal(item)] == [asked]
 
 

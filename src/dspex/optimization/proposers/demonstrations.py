@@ -16,6 +16,8 @@ MOST = 160
 MINIBATCH = 24
 """Training examples a candidate is run on when traces are needed."""
 GOOD, FAIR = 0.999, 0.75
+FULL = 0.9
+"""Share of sets that are as large as they may be: smaller ones are cheaper, and seldom better."""
 
 
 class BootstrapDemonstrations:
@@ -97,7 +99,7 @@ def _chosen(turn: Turn, parent: Candidate, hole: Hole, pool: Pool) -> list[JSON]
     """
     variable, rng = hole.dimension.variable, turn.rng
     most = variable.max if isinstance(variable, Demos) else 0
-    size = most if rng.random() < 0.75 else rng.randint(1, max(1, most))
+    size = most if rng.random() < FULL else rng.randint(1, max(1, most))
     present = {canonical(item) for item in parent.values[hole.dimension.path]}
     kept = [index for index, text in enumerate(pool.texts) if text in present] if present else []
     kept = rng.sample(kept, len(kept) * rng.choice((0, 2, 3)) // 4)[: max(0, size - 1)]

@@ -4,66 +4,134 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from dataclasses import dataclass
+from random import Random
 
+from dspex.kernel.ports import JSON
+from dspex.kernel.signature import Example
+from dspex.kernel.space import Configuration
 from dspex.optimization.credit import Credit, credited
-from dspex.optimization.deciding import Turn, VariableKind
+from dspex.optimization.deciding import SearchView, Turn, VariableKind
 from dspex.optimization.evidence import seen, told
 from dspex.optimization.rewriting import Rewriting, rewritten, shown
 from dspex.optimization.rows import Candidate, Evaluation, Proposal
 from dspex.optimization.stages import holes, labelled
 from dspex.optimization.wording import picked
 
+PASSES = 4
+"""Requests for one candidate, each about the text that the one before gave: writing is cheap beside evaluating."""
 SHOWN = 48
-"""Labelled examples in one request."""
+"""Labelled examples for one candidate, dealt out to its passes."""
 FAILURES = 12
+"""In one request."""
 AIMS = (
     "State, for each possible answer, which words and facts in the inputs speak for it.",
     "Repair what caused the mistakes below, keep the rest, and delete whatever misleads.",
     "Find what tells apart the answers that are confused with each other, and write one rule for each such pair.",
     "Write afresh, as short numbered rules, the most frequent cases first.",
 )
+AGAIN = "Keep what holds, correct and complete it by this further evidence, and delete what the evidence contradicts."
+_LOTS = 1 << 30
+"""Of samples: no two requests of a run are to be the same draw."""
 
 
+@dataclass(frozen=True, slots=True)
+class Pass:
+    """What one request shows."""
+
+    examples: Sequence[Example]
+    failures: Sequence[Evaluation]
+    aim: str
+    sample: int
+    first: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Reflection:
-    """Asks the proposer model for better instructions of one step, several times over with different evidence."""
+    """Asks the proposer model for better instructions, for each candidate in several passes with other evidence.
 
-    name = "reflection"
-    needs: frozenset[VariableKind] = frozenset({"text"})
-    without_feedback = "the expected answers and the scores"
+    A pass costs one call, trying a candidate out dozens; and a model that is shown everything at once writes down a
+    part of what it could see. In a program of several steps each pass may be about another one.
+    """
+
+    passes: int = PASSES
+
+    @property
+    def name(self) -> str:
+        return "reflection"
+
+    @property
+    def needs(self) -> frozenset[VariableKind]:
+        return frozenset({"text"})
+
+    @property
+    def without_feedback(self) -> str:
+        return "the expected answers and the scores"
 
     async def propose(self, turn: Turn) -> list[Proposal]:
+        search = turn.search
         parents = [turn.parent() for _ in range(turn.count)]
-        rows = await seen(turn.search, parents)
+        rows = await seen(search, parents)
         failures = {who: [row for row in found if (row.score or 0.0) < 1] for who, found in rows.items()}
-        credit = await credited(turn.search, [row for found in failures.values() for row in found])
-        made = [_asked(turn, item, index, failures[item.id], credit) for index, item in enumerate(parents)]
-        tasks = [(parent, asked) for parent, asked in zip(parents, made, strict=True) if asked is not None]
-        texts = await asyncio.gather(*(rewritten(turn.search, asked) for _, asked in tasks))
-        found: list[Proposal] = []
-        for (parent, asked), text in zip(tasks, texts, strict=True):
-            if text is not None:
-                values = {**parent.values, asked.hole.dimension.path: text}
-                said = f"instructions of {asked.hole.path} rewritten from what went wrong"
-                found.append(Proposal(values, self.name, (parent.id,), said))
-        return found
+        credit = await credited(search, [row for found in failures.values() for row in found])
+        dealt = [_dealt(search, failures[item.id], self.passes, turn.rng) for item in parents]
+        drafts = [_Draft(item, dict(item.values), {}) for item in parents]
+        # All drafts go through a pass together: which requests a budget still pays for must not hang on who answers
+        # first.
+        for number in range(self.passes):
+            made = [
+                _asked(search, draft.values, passes[number], credit, turn.rng)
+                for draft, passes in zip(drafts, dealt, strict=True)
+            ]
+            tasks = [(draft, asked) for draft, asked in zip(drafts, made, strict=True) if asked is not None]
+            texts = await asyncio.gather(*(rewritten(search, asked) for _, asked in tasks))
+            for (draft, asked), text in zip(tasks, texts, strict=True):
+                if text is not None:
+                    draft.values[asked.hole.dimension.path] = text
+                    draft.revised[asked.hole.path] = None
+        return [
+            Proposal(
+                draft.values, self.name, (draft.parent.id,),
+                f"instructions of {' and '.join(draft.revised)} rewritten from what went wrong",
+            )
+            for draft in drafts if draft.revised
+        ]  # fmt: skip
 
 
-def _asked(
-    turn: Turn, parent: Candidate, index: int, failures: Sequence[Evaluation], credit: Credit
-) -> Rewriting | None:
-    search, rng = turn.search, turn.rng
-    wanted = holes(search.problem.program, parent.values, "text")
+@dataclass(frozen=True, slots=True)
+class _Draft:
+    """A candidate to be, on its way through the passes."""
+
+    parent: Candidate
+    values: dict[str, JSON]
+    revised: dict[str, None]
+    """Steps with a new text, in the order of their first."""
+
+
+def _dealt(search: SearchView, failures: Sequence[Evaluation], passes: int, rng: Random) -> list[Pass]:
+    """The labelled examples dealt out, so that all passes together read them once; failures by lot for each pass."""
+    train = search.problem.train
+    chosen = rng.sample(train, min(SHOWN, len(train)))
+    found: list[Pass] = []
+    for number in range(passes):
+        some = rng.sample(failures, min(FAILURES, len(failures)))
+        aim = AGAIN if number else rng.choice(AIMS)
+        found.append(Pass(chosen[number::passes], some, aim, rng.randrange(_LOTS), not number))
+    return found
+
+
+def _asked(search: SearchView, values: Configuration, item: Pass, credit: Credit, rng: Random) -> Rewriting | None:
+    wanted = holes(search.problem.program, values, "text")
     if not wanted:
         return None
     hole = credit.choose(wanted, rng)
-    chosen = rng.sample(search.problem.train, min(SHOWN, len(search.problem.train)))
-    worked = [item.values for item in labelled(hole.step, chosen)]
-    if not failures and not worked:
+    worked = [item.values for item in labelled(hole.step, item.examples)]
+    if not item.failures and not worked:
         return None
     inputs = [item.name for item in hole.step.signature.inputs]
     outputs = [item.name for item in hole.step.signature.outputs]
     rows = [{"inputs": picked(item, inputs), "expected": picked(item, outputs)} for item in worked]
-    some = rng.sample(failures, min(FAILURES, len(failures)))  # so that each request has other evidence
-    wrong = told(search, hole, sorted(some, key=lambda row: (row.score or 0.0, row.example)))
-    parts = (*shown("Labelled examples", rows), *shown("Mistakes made under the current instructions", wrong))
-    return Rewriting(hole, parent.values, parts, rng.choice(AIMS), index)
+    wrong = told(search, hole, sorted(item.failures, key=lambda row: (row.score or 0.0, row.example)))
+    mistakes = "Mistakes made under the current instructions" if item.first else "Mistakes made before this revision"
+    parts = (*shown("Labelled examples", rows), *shown(mistakes, wrong))
+    return Rewriting(hole, values, parts, item.aim, item.sample)
