@@ -97,6 +97,23 @@ def test_a_failing_work_undoes_only_itself(within: Within) -> None:
     within(test)
 
 
+def test_a_work_that_ends_with_what_is_no_error_undoes_itself_and_stops_nobody(within: Within) -> None:
+    class Ended(BaseException):
+        """As `SystemExit` is, or what a test fails with."""
+
+    async def test(database: Database) -> None:
+        def bad(connection: Connection) -> None:
+            connection.execute(leases.insert(), lease("bad"))
+            raise Ended
+
+        with pytest.raises(Ended):
+            await database.write(bad)
+        await database.append(Prepared(leases.insert()), lease("one"))
+        assert await database.read(count) == 1
+
+    within(test)
+
+
 def test_a_guard_that_raises_stops_its_writes_and_no_others(within: Within) -> None:
     async def test(database: Database) -> None:
         def fenced(_: Connection) -> None:

@@ -150,13 +150,13 @@ def settle(outcomes: Sequence[tuple[Item, Any]]) -> None:
     for item, outcome in outcomes:
         if item.future.done():
             continue
-        if isinstance(outcome, Exception):
+        if isinstance(outcome, BaseException):
             item.future.set_exception(outcome)
         else:
             item.future.set_result(outcome)
 
 
-def known(error: Exception, location: Location) -> Exception:
+def known(error: BaseException, location: Location) -> BaseException:
     """A database driver's errors explained, the others as they are."""
     from sqlalchemy.exc import DBAPIError  # noqa: PLC0415 - this file is imported by those who only name the types
 

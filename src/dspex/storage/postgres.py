@@ -133,7 +133,9 @@ class PostgresDatabase:
             return list(zip(items, await self._tried(once), strict=True))
         except AwayError as error:
             return [(item, error) for item in items]
-        except Exception as error:
+        except asyncio.CancelledError:
+            raise
+        except BaseException as error:  # a task that ended here would leave all who wait waiting
             if len(items) == 1:
                 return [(items[0], known(error, self.location))]
         return [outcome for item in items for outcome in await self._commit([item])]

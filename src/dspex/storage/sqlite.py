@@ -166,7 +166,7 @@ class SQLiteDatabase:
                 try:
                     connection = connection or self._engine().connect()
                     outcomes = self._commit(connection, waiting)
-                except Exception as error:
+                except BaseException as error:  # a thread that ended here would leave all who wait waiting
                     outcomes = [(item, known(error, self.location)) for item in waiting]
                 _deliver(outcomes)
             if closing:
@@ -192,7 +192,7 @@ class SQLiteDatabase:
         """One transaction for all; when something in it fails, each has one of its own and fails alone."""
         try:
             return list(zip(items, self._transaction(connection, items), strict=True))
-        except Exception as error:
+        except BaseException as error:
             if len(items) == 1:
                 return [(items[0], known(error, self.location))]
         return [outcome for item in items for outcome in self._commit(connection, [item])]
