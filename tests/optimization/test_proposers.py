@@ -137,7 +137,7 @@ def test_reflection_shows_instructions_labels_and_failures_and_takes_what_is_bet
     lines = [json.loads(line) for line in text.splitlines() if line.startswith("{")]
     labelled = [line for line in lines if "answered" not in line]
     failures = [line for line in lines if "answered" in line]
-    assert len(labelled) == 30
+    assert len(labelled) == 24
     assert all(line["expected"]["label"] == gold(line["inputs"]["text"]) for line in labelled)
     assert 1 <= len(failures) <= 12
     assert all(line["answered"]["label"] != line["expected"]["label"] for line in failures)
@@ -206,14 +206,14 @@ def shown_in(text: str, *, answered: bool) -> list[str]:
     return [line["inputs"]["text"] for line in lines if ("answered" in line) == answered]
 
 
-def test_each_pass_goes_on_from_the_text_before_with_examples_of_its_own() -> None:
+def test_each_pass_goes_on_from_the_text_before_with_evidence_drawn_anew() -> None:
     model, asked = revisions(lambda number, _: f"Draft {number}.")
     found = proposed(Reflection(passes=3), program(instructions=Text("Say it.")), 1, model=model)
     assert [item.values["label.instructions"] for item in found] == ["Draft 3."]
     assert ["<current>\nSay it." in asked[0], "<current>\nDraft 1." in asked[1], "<current>\nDraft 2." in asked[2]]
     examples = [shown_in(text, answered=False) for text in asked]
-    assert [len(item) for item in examples] == [10, 10, 10]
-    assert len({text for item in examples for text in item}) == 30
+    assert [len(set(item)) for item in examples] == [24, 24, 24]
+    assert len({tuple(sorted(item)) for item in examples}) == 3
     assert all(shown_in(text, answered=True) for text in asked)
     said = [("under the current instructions" in text, "before this revision" in text) for text in asked]
     assert said == [(True, False), (False, True), (False, True)]

@@ -20,10 +20,8 @@ from dspex.optimization.wording import picked
 
 PASSES = 4
 """Requests for one candidate, each about the text that the one before gave: writing is cheap beside evaluating."""
-SHOWN = 48
-"""Labelled examples for one candidate, dealt out to its passes."""
-FAILURES = 12
-"""In one request."""
+SHOWN, FAILURES = 24, 12
+"""Labelled examples and mistakes in one request, drawn anew for each."""
 AIMS = (
     "State, for each possible answer, which words and facts in the inputs speak for it.",
     "Repair what caused the mistakes below, keep the rest, and delete whatever misleads.",
@@ -74,14 +72,14 @@ class Reflection:
         rows = await seen(search, parents)
         failures = {who: [row for row in found if (row.score or 0.0) < 1] for who, found in rows.items()}
         credit = await credited(search, [row for found in failures.values() for row in found])
-        dealt = [_dealt(search, failures[item.id], self.passes, turn.rng) for item in parents]
+        drawn = [_drawn(search, failures[item.id], self.passes, turn.rng) for item in parents]
         drafts = [_Draft(item, dict(item.values), {}) for item in parents]
         # All drafts go through a pass together: which requests a budget still pays for must not hang on who answers
         # first.
         for number in range(self.passes):
             made = [
                 _asked(search, draft.values, passes[number], credit, turn.rng)
-                for draft, passes in zip(drafts, dealt, strict=True)
+                for draft, passes in zip(drafts, drawn, strict=True)
             ]
             tasks = [(draft, asked) for draft, asked in zip(drafts, made, strict=True) if asked is not None]
             texts = await asyncio.gather(*(rewritten(search, asked) for _, asked in tasks))
@@ -108,15 +106,15 @@ class _Draft:
     """Steps with a new text, in the order of their first."""
 
 
-def _dealt(search: SearchView, failures: Sequence[Evaluation], passes: int, rng: Random) -> list[Pass]:
-    """The labelled examples dealt out, so that all passes together read them once; failures by lot for each pass."""
+def _drawn(search: SearchView, failures: Sequence[Evaluation], passes: int, rng: Random) -> list[Pass]:
+    """Evidence for each pass, drawn by itself: rows that are shown twice weigh no less than others."""
     train = search.problem.train
-    chosen = rng.sample(train, min(SHOWN, len(train)))
     found: list[Pass] = []
     for number in range(passes):
+        examples = rng.sample(train, min(SHOWN, len(train)))
         some = rng.sample(failures, min(FAILURES, len(failures)))
         aim = AGAIN if number else rng.choice(AIMS)
-        found.append(Pass(chosen[number::passes], some, aim, rng.randrange(_LOTS), not number))
+        found.append(Pass(examples, some, aim, rng.randrange(_LOTS), not number))
     return found
 
 
