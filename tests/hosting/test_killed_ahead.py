@@ -46,7 +46,7 @@ def test_killed_at_random_instants(bench: Bench, template: tuple[Prepared, Facts
         given = copied(template[0], tmp_path)
         bench.oracle.behave(given.tag, uneven=UNEVEN, delay=0.0)
         pid = bench.carry(given, "first")
-        kill = {"after": rng.randrange(20, 150), "later": rng.uniform(0, UNEVEN)}
+        kill = {"after": rng.randrange(20, 120), "later": rng.uniform(0, UNEVEN)}
         bench.oracle.behave(given.tag, kill=pid, sender="first", **kill)
         assert ended_by_kill(bench.nursery.wait(pid)), bench.said(given.tag)
         assert gone(pid)
@@ -61,7 +61,10 @@ def carried_on(bench: Bench, given: Prepared, expected: Facts) -> None:
     bench.rests(bench.carry(given, "second"), given.tag)
     after, asked = given.journal(), bench.oracle.asked(given.tag)
     given.look(check_integrity)
-    assert after.unfinished == 0
+    # What was begun ahead and lost on its way is asked again only where a round wants it; it stays counted.
+    left = {key: state for key, state in after.states.items() if state != "done"}
+    assert set(left.values()) <= {"unknown"}
+    assert all(before.states.get(key) in ("intent", "unknown") for key in left)
     for key, answer in before.answers.items():
         assert (after.answers[key], after.sends[key]) == (answer, before.sends[key]), "it was paid twice"
     number = {item.number: item.body for item in asked}

@@ -332,7 +332,7 @@ class Runner:
         program = self.problem.program
         won = None if winner is None else self.problem.program_by_id(winner.id, winner.values)
         ships = verdict is not None and verdict.ships and won is not None
-        rows = tried(search)
+        rows, told = tried(search), self.ledger.usage + self._lab.asked
         return OptimizationResult(
             program=won if won is not None and ships else program,
             seed_program=program,
@@ -343,10 +343,9 @@ class Runner:
             stopped=stopped,
             winner=won,
             verdict=verdict,
-            # The account sees attempts; what was sent again or answered from memory is in the rows alone.
-            usage=replace(
-                self._purse.spent, retries=self.ledger.usage.retries, cached_calls=self.ledger.usage.cached_calls
-            ),
+            # The account sees attempts; what was sent again or answered from memory is in the rows, and in the answers
+            # for a round that the budget did not let come about.
+            usage=replace(self._purse.spent, retries=told.retries, cached_calls=told.cached_calls),
             proposing=sum((item.usage for item in self.ledger.rounds), self._lab.asked),
             seconds=self.seconds,
             fitting=self._fitting.seconds,
