@@ -52,7 +52,7 @@ def repeat(text: str, times: int) -> str:
     return text * times
 
 
-def plain(text):  # type: ignore[no-untyped-def] # pyright: ignore
+def plain(text):  # type: ignore[no-untyped-def] # pyright: ignore  # users without types write so
     return text  # pyright: ignore
 
 

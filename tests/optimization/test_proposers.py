@@ -14,7 +14,7 @@ from dspex.clients.scripted import ScriptedLM
 from dspex.errors import CutOffError, RateLimitError
 from dspex.evaluation.metrics import ExactMatch
 from dspex.evaluation.scoring import as_metric
-from dspex.kernel.ports import Completion, Request
+from dspex.kernel.ports import Completion, Message, Request
 from dspex.kernel.program import Program
 from dspex.kernel.signature import Example, Input, Output, Signature
 from dspex.kernel.variables import Choice, Demos, Float, Text
@@ -250,8 +250,8 @@ def test_the_proposer_model_may_be_another_one() -> None:
     )  # fmt: skip
     options = SearchOptions(proposer_model="scripted/writer", proposer_settings={"max_tokens": 7})
     lab = Laboratory(problem, MemoryLedger(), runtime(counting), options)
-    message = {"role": "user", "content": "<instructions>"}
-    asyncio.run(lab.ask([message], temperature=0.8, sample=4))  # type: ignore[list-item]
+    message: Message = {"role": "user", "content": "<instructions>"}
+    asyncio.run(lab.ask([message], temperature=0.8, sample=4))
     assert [(item.model, dict(item.settings), item.sample) for item in seen] == [
         ("scripted/writer", {"temperature": 0.8, "max_tokens": 7}, 4)
     ]

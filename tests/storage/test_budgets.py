@@ -108,6 +108,19 @@ def test_what_is_lost_counts_at_most_as_what_was_held(within: Within) -> None:
     within(test)
 
 
+def test_what_is_lost_counts_as_the_dearest_answer_of_any_run(within: Within) -> None:
+    async def test(database: Database) -> None:
+        await database.write(partial(share_budget, budget=Budget(usd=9.0)))
+        await database.write(lambda c: bought(c, "early", [0.1, None, None]))
+        await database.write(lambda c: bought(c, "other", [0.4]))
+        shares = StoredShares(database, "early")
+        await shares.open()
+        await shares.claim(Claim(Sums(1, 15, 0.1), Sums(2, 0, 2.0)))
+        assert (await shares.open()).own.usd == pytest.approx(0.1 + 2 * 0.4)
+
+    within(test)
+
+
 @pytest.mark.parametrize(("prices", "spent"), [([None, None], 0.3), ([0.01], 0.2), ([0.25, None], 0.3), ([0.22], 0.22)])
 def test_a_process_that_is_gone_has_spent_what_it_said_and_all_that_it_held_where_no_call_says_a_price(
     within: Within, prices: list[float | None], spent: float

@@ -129,7 +129,8 @@ def _ended(connection: Connection, budget: Budget, run: str, entry: _Entry | Non
     if entry is None:
         return paid
     most = entry.spent + entry.held
-    if paid.calls and not paid.tokens:
+    heard = select(calls.c.key).where(calls.c.run == run, calls.c.state == "done").limit(1)
+    if paid.calls and connection.execute(heard).first() is None:
         paid = replace(most, calls=paid.calls)
     return replace(
         paid,
@@ -186,17 +187,20 @@ def _keep(connection: Connection, run: str, entry: _Entry, known: dict[str, _Ent
 def _paid(connection: Connection, run: str | None = None) -> dict[str, Sums]:
     """What runs have spent as far as their calls say, by run; every sending counts.
 
-    What a sending cost whose answer was lost nobody knows: it counts as much as the dearest answer of the run.
+    What a sending cost whose answer was lost nobody knows: it counts as much as the dearest answer in the store, since
+    a run that was killed early has heard few of its own.
     """
     size = func.coalesce(calls.c.input_tokens + calls.c.output_tokens, 0)
+    every = calls.alias("every")
+    longest = select(func.max(every.c.input_tokens + every.c.output_tokens)).scalar_subquery()
+    dearest = select(func.max(every.c.usd)).scalar_subquery()
     done = calls.c.state == "done"
     lost = func.coalesce(func.sum(calls.c.sends).filter(calls.c.state != "done"), 0)
     query = select(
         calls.c.run,
         func.sum(calls.c.sends),
-        func.coalesce(func.sum(size * calls.c.sends).filter(done), 0) + lost * func.coalesce(func.max(size), 0),
-        func.coalesce(func.sum(calls.c.usd * calls.c.sends).filter(done), 0.0)
-        + lost * func.coalesce(func.max(calls.c.usd), 0.0),
+        func.coalesce(func.sum(size * calls.c.sends).filter(done), 0) + lost * func.coalesce(longest, 0),
+        func.coalesce(func.sum(calls.c.usd * calls.c.sends).filter(done), 0.0) + lost * func.coalesce(dearest, 0.0),
     )
     query = query.where(calls.c.run != "" if run is None else calls.c.run == run).group_by(calls.c.run)
     return {row[0]: Sums(int(row[1]), int(row[2]), float(row[3])) for row in connection.execute(query)}

@@ -34,7 +34,7 @@ _LOTS = 1 << 30
 
 
 @dataclass(frozen=True, slots=True)
-class Pass:
+class _Pass:
     """What one request shows."""
 
     examples: Sequence[Example]
@@ -106,19 +106,19 @@ class _Draft:
     """Steps with a new text, in the order of their first."""
 
 
-def _drawn(search: SearchView, failures: Sequence[Evaluation], passes: int, rng: Random) -> list[Pass]:
-    """Evidence for each pass, drawn by itself: rows that are shown twice weigh no less than others."""
+def _drawn(search: SearchView, failures: Sequence[Evaluation], passes: int, rng: Random) -> list[_Pass]:
+    """Evidence for each pass, each drawn from all there is: dealt out, it is too little to learn words from."""
     train = search.problem.train
-    found: list[Pass] = []
+    found: list[_Pass] = []
     for number in range(passes):
         examples = rng.sample(train, min(SHOWN, len(train)))
         some = rng.sample(failures, min(FAILURES, len(failures)))
         aim = AGAIN if number else rng.choice(AIMS)
-        found.append(Pass(examples, some, aim, rng.randrange(_LOTS), not number))
+        found.append(_Pass(examples, some, aim, rng.randrange(_LOTS), not number))
     return found
 
 
-def _asked(search: SearchView, values: Configuration, item: Pass, credit: Credit, rng: Random) -> Rewriting | None:
+def _asked(search: SearchView, values: Configuration, item: _Pass, credit: Credit, rng: Random) -> Rewriting | None:
     wanted = holes(search.problem.program, values, "text")
     if not wanted:
         return None
