@@ -16,6 +16,8 @@ from dspex.cli.beginning import init
 from dspex.evaluation.rows import read_rows
 from tests.servers.chat import Address, serving
 
+SLOTS = 16
+"""Calls at once, where a project names no other number."""
 COMMAND = str(Path(sys.executable).with_name("dspex"))
 
 
@@ -79,7 +81,10 @@ def test_nothing_is_lost_where_a_server_fails_one_time_in_twelve(tmp_path: Path)
         faults = sum(stats["statuses"].get(name, 0) for name in ("429", "500", "cut"))
         assert found["unevaluated"] == 0
         assert found["calls"] <= 500
-        assert found["retries"] == faults - before > 0
+        # One that fails when the budget is at its end is not sent again: as many as there are slots, at the most.
+        given_up = faults - before - found["retries"]
+        assert found["retries"] > 0
+        assert 0 <= given_up <= SLOTS
         assert stats["answered_twice"] == 0, "no answer was paid for twice"
         assert found["improved"]
         assert (folder / "program-optimized.yaml").is_file()

@@ -163,7 +163,8 @@ def test_a_run_stopped_at_once_is_forked_and_its_evaluations_are_carried_over(ds
         assert ended["state"] == "completed"
         assert ended["repeated_calls"] <= IN_FLIGHT
         assert ended["evaluations"] > first["evaluations"]
-        assert answered(server) - before <= ended["calls"]
+        late = IN_FLIGHT  # of the run that was stopped: the server answers what is under way
+        assert answered(server) - before <= ended["calls"] + late
         assert ended["calls"] + first["calls"] <= 320 + 2 * IN_FLIGHT, "once when sent, once when sent again"
 
 
