@@ -48,12 +48,12 @@ if TYPE_CHECKING:
     )
     from dspex.hosting.asking import AsyncSearch as AsyncSearch
     from dspex.hosting.handle import Run as AsyncRun
-    from dspex.hosting.handle import RunStatus as RunStatus
-    from dspex.hosting.hosts import attach as aattach
-    from dspex.hosting.hosts import optimize as aoptimize
-    from dspex.hosting.hosts import resume as aresume
-    from dspex.hosting.hosts import start as astart
     from dspex.hosting.isolation import Isolation as Isolation
+    from dspex.hosting.searching import attach as aattach
+    from dspex.hosting.searching import optimize as aoptimize
+    from dspex.hosting.searching import resume as aresume
+    from dspex.hosting.searching import start as astart
+    from dspex.hosting.status import RunStatus as RunStatus
     from dspex.hosting.stores import current_performance as acurrent_performance
     from dspex.hosting.stores import evaluate as aevaluate
     from dspex.hosting.stores import run as arun
@@ -187,7 +187,7 @@ _PLACES = {
     "Output": "dspex.kernel.signature:Output",
     "Program": "dspex.kernel.program:Program",
     "Run": "dspex.durable:Run",
-    "RunStatus": "dspex.hosting.handle:RunStatus",
+    "RunStatus": "dspex.hosting.status:RunStatus",
     "Runtime": "dspex.kernel.ports:Runtime",
     "Score": "dspex.kernel.ports:Score",
     "ScriptedLM": "dspex.clients.scripted:ScriptedLM",
@@ -201,13 +201,13 @@ _PLACES = {
     "Text": "dspex.kernel.variables:Text",
     "TokenF1": "dspex.evaluation.metrics:TokenF1",
     "Weighted": "dspex.evaluation.metrics:Weighted",
-    "aattach": "dspex.hosting.hosts:attach",
+    "aattach": "dspex.hosting.searching:attach",
     "acurrent_performance": "dspex.hosting.stores:current_performance",
     "aevaluate": "dspex.hosting.stores:evaluate",
-    "aoptimize": "dspex.hosting.hosts:optimize",
-    "aresume": "dspex.hosting.hosts:resume",
+    "aoptimize": "dspex.hosting.searching:optimize",
+    "aresume": "dspex.hosting.searching:resume",
     "arun": "dspex.hosting.stores:run",
-    "astart": "dspex.hosting.hosts:start",
+    "astart": "dspex.hosting.searching:start",
     "astored_program": "dspex.hosting.stores:stored_program",
     "attach": "dspex.durable:attach",
     "call": "dspex.modules.flow:call",

@@ -9,7 +9,7 @@ from typing import Any, Concatenate, ParamSpec, TypeVar, Unpack
 
 from dspex.blocking import blocking, wait
 from dspex.clients.budget import Budget
-from dspex.hosting import asking, handle, hosts, stores
+from dspex.hosting import asking, handle, preparing, searching, stores
 from dspex.kernel.ports import Runtime, Score
 from dspex.kernel.program import Program
 from dspex.kernel.signature import Example
@@ -20,8 +20,8 @@ from dspex.optimization.result import OptimizationResult
 P = ParamSpec("P")
 T = TypeVar("T")
 
-optimize = blocking(hosts.optimize)
-resume = blocking(hosts.resume)
+optimize = blocking(searching.optimize)
+resume = blocking(searching.resume)
 stored_program = blocking(stores.stored_program)
 current_performance = blocking(stores.current_performance)
 
@@ -97,7 +97,7 @@ class Search:
         train: Iterable[Example],
         val: Iterable[Example],
         runtime: Runtime,
-        **how: Unpack[hosts.HowToSearch],
+        **how: Unpack[preparing.HowToSearch],
     ) -> None:
         self.twin = wait(asking.AsyncSearch.begin(program, train, val, runtime, **how))
 
@@ -157,5 +157,5 @@ def _run(verb: Callable[P, Coroutine[Any, Any, handle.Run]]) -> Callable[P, Run]
     return waiting
 
 
-start = _run(hosts.start)
-attach = _run(hosts.attach)
+start = _run(searching.start)
+attach = _run(searching.attach)

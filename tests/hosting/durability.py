@@ -16,7 +16,8 @@ from typing import Any, TypeVar
 
 from sqlalchemy import Connection, select, text
 
-from dspex.hosting.handle import Run, RunStatus
+from dspex.hosting.handle import Run
+from dspex.hosting.status import RunStatus
 from dspex.kernel.program import Program
 from dspex.storage import runs
 from dspex.storage.database import Work

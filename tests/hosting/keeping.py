@@ -18,7 +18,7 @@ from pathlib import Path
 from dspex.clients.budget import Budget
 from dspex.configuration.runtimes import runtime
 from dspex.evaluation.metrics import ExactMatch
-from dspex.hosting import hosts
+from dspex.hosting import searching
 from dspex.kernel.ports import Event
 from dspex.kernel.variables import Demos, Float, Text
 from dspex.storage.tables import SCHEMA_VERSION
@@ -51,7 +51,7 @@ async def search(store: str) -> None:
         if event.kind == "round.finished" and event.where == KILLED_AFTER:
             os.kill(os.getpid(), signal.SIGKILL)
 
-    await hosts.optimize(
+    await searching.optimize(
         program(instructions=Text(), demos=Demos(3), temperature=Float(0, 1)), rows(24), rows(24, 1000),
         ExactMatch("label"), runtime("embedded/lexical", file="none"), confirm=rows(16, 2000),
         budget=Budget(calls=400), seed=5, store=store, on_event=watch,

@@ -24,7 +24,7 @@ from typing import Any
 
 ROOT = Path(__file__).parents[2]
 _LOADED = (
-    "aiohttp", "dspex.hosting.carrier", "dspex.hosting.hosts", "dspex.storage.postgres", "dspex.storage.sqlite",
+    "aiohttp", "dspex.hosting.carrier", "dspex.hosting.searching", "dspex.storage.postgres", "dspex.storage.sqlite",
     "tests.hosting.project",
 )  # fmt: skip
 

@@ -10,8 +10,8 @@ from dspex.configuration.runtimes import RuntimeSettings, runtime
 from dspex.evaluation.dataset import Dataset
 from dspex.hosting.building import Wanted
 from dspex.hosting.handle import Run
-from dspex.hosting.hosts import prepare_run
 from dspex.hosting.isolation import Isolation
+from dspex.hosting.preparing import prepare_run
 from dspex.kernel.ports import Metric
 from dspex.kernel.program import Program
 from dspex.kernel.signature import Example

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from dspex.evaluation.metrics import ExactMatch
-from dspex.hosting import hosts
+from dspex.hosting import preparing
 from dspex.hosting.building import Live, build
 from dspex.hosting.references import OnlyInMemoryError
 from dspex.hosting.specification import RunSpec
@@ -30,9 +30,9 @@ class Dicing(RandomDraws):
 """
 
 
-async def prepared(store: Path, strategy: Any, **how: Any) -> hosts.Prepared:
+async def prepared(store: Path, strategy: Any, **how: Any) -> preparing.Prepared:
     train, val, confirm = splits()
-    return await hosts.prepare(
+    return await preparing.prepare(
         program(temperature=Float(0, 1)), train, val, ExactMatch("label"), runtime(cool), confirm=confirm,
         strategy=strategy, store=store, **how,
     )  # fmt: skip

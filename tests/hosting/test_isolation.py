@@ -22,7 +22,7 @@ from dspex.evaluation.assessment import Assessment
 from dspex.evaluation.judge import Judge
 from dspex.evaluation.metrics import ExactMatch
 from dspex.evaluation.scoring import as_metric
-from dspex.hosting import hosts
+from dspex.hosting import searching
 from dspex.hosting.building import code_of
 from dspex.hosting.isolating import WorkerExecutor
 from dspex.hosting.isolation import Isolation, isolation_of
@@ -339,7 +339,7 @@ def test_a_search_with_isolation_finds_what_it_finds_without() -> None:
     given = program(instructions=Text(), demos=Demos(2))
 
     async def found(isolation: Any) -> Any:
-        result = await hosts.optimize(
+        result = await searching.optimize(
             given, train, val, hazards.right, runtime(hinted), confirm=confirm, budget=Budget(calls=120),
             store=":memory:", isolation=isolation, options=SearchOptions(concurrency=3),
         )  # fmt: skip

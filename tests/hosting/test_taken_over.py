@@ -12,7 +12,7 @@ import pytest
 from sqlalchemy import Connection, NullPool, create_engine, select
 
 from dspex.errors import OutageError, SharedBudgetError
-from dspex.hosting import handle, supervisor
+from dspex.hosting import steering, supervisor
 from dspex.hosting.conducting import conduct
 from dspex.hosting.control import Control
 from dspex.hosting.handle import Run
@@ -31,7 +31,7 @@ from dspex.testing.hosts import prepared
 from tests.servers.postgres import new_database
 from tests.storage.test_fencing import rows
 
-seized, crashed = vars(handle)["_seized"], vars(supervisor)["_crashed"]
+seized, crashed = vars(steering)["_seized"], vars(supervisor)["_crashed"]
 OWN: dict[str, Any] = {"id": "r", "name": "route", "spec": {}, "budget": {}, "strategy": "auto", "seed": 0}
 
 

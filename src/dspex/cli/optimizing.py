@@ -40,7 +40,7 @@ from dspex.configuration.settings import Settings
 from dspex.errors import ConfigurationError
 from dspex.evaluation.dataset import Dataset
 from dspex.evaluation.scoring import as_metric
-from dspex.hosting import hosts
+from dspex.hosting import preparing
 from dspex.hosting.isolation import Isolation, isolation_of
 from dspex.kernel.program import Program as ProgramData
 from dspex.optimization.options import SearchOptions
@@ -177,7 +177,7 @@ def optimize(  # noqa: PLR0913 - the options of the command
     _announce(found, splits, budget, strategy)
     with opened(project.resolved) as ready:
         prepared = wait(
-            hosts.prepare(
+            preparing.prepare(
                 reference or found, splits.train, splits.val, scorer, ready,
                 strategy=strategy, schedule=schedule, budget=budget, confirm=splits.confirm, seed=seed, options=options,
                 store=project.store, objectives=("score", *(name for name in objective if name != "score")),

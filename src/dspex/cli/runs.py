@@ -22,9 +22,9 @@ from dspex.clients.budget import Budget
 from dspex.configuration.files import save
 from dspex.durable import Run, attach
 from dspex.hosting.building import Live
-from dspex.hosting.handle import RunStatus, scores_of
 from dspex.hosting.launching import log_of
 from dspex.hosting.references import OnlyInMemoryError
+from dspex.hosting.status import RunStatus, scores_of
 from dspex.optimization.progress import ProgressLine
 from dspex.optimization.reports.html import page
 from dspex.storage import runs as rows

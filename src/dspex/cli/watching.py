@@ -10,7 +10,8 @@ from datetime import datetime
 
 from dspex.blocking import wait
 from dspex.cli.output import counted, dollars, paint, shortened, width
-from dspex.hosting.handle import Run, RunFailure, RunStatus
+from dspex.hosting.handle import Run
+from dspex.hosting.status import RunFailure, RunStatus
 from dspex.storage.runs import RESTING
 
 EVERY = 0.5

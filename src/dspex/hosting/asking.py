@@ -13,7 +13,8 @@ from dspex.errors import ConfigurationError, DspexError
 from dspex.hosting.building import Live
 from dspex.hosting.conducting import PausedError, conduct
 from dspex.hosting.handle import Run
-from dspex.hosting.hosts import HowToSearch, attach, in_memory, prepare
+from dspex.hosting.preparing import HowToSearch, prepare
+from dspex.hosting.searching import attach, in_memory
 from dspex.hosting.seating import take
 from dspex.hosting.stores import IN_MEMORY, store_of
 from dspex.kernel.ports import JSON, Runtime, Score, Usage

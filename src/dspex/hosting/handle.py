@@ -3,12 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import os
-import signal
 import time
 from collections.abc import AsyncIterator
-from contextlib import suppress
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
@@ -18,16 +14,17 @@ from dspex.clients.budget import Budget
 from dspex.errors import ConfigurationError
 from dspex.hosting.forking import fork
 from dspex.hosting.launching import launch
-from dspex.hosting.liveness import Owner, alive, lock_of, orphaned, stalled
+from dspex.hosting.liveness import alive
 from dspex.hosting.references import OnlyInMemoryError
 from dspex.hosting.reporting import report_of
 from dspex.hosting.specification import RunSpec
-from dspex.hosting.waiting import attended, rested, waits
+from dspex.hosting.status import RunEvent, RunFailure, RunStatus, status_of
+from dspex.hosting.steering import ask, seize
+from dspex.hosting.waiting import attended
 from dspex.kernel.ports import JSON
 from dspex.kernel.program import Program
 from dspex.optimization.rows import QUARANTINED, Death, Evaluation
 from dspex.storage import runs
-from dspex.storage.calls import spent_by
 from dspex.storage.database import Database
 from dspex.storage.ledgers import deaths_of, rows_of
 from dspex.storage.runs import RESTING, CommandKind, RunRow, RunState
@@ -41,74 +38,6 @@ _PATIENCE = 100
 """Looks at a run that nothing carries before it is taken for abandoned: its process may be starting."""
 
 
-@dataclass(frozen=True, slots=True)
-class RunStatus:
-    """A run at one moment."""
-
-    id: str
-    state: RunState
-    reason: str
-    alive: bool
-    """Whether a process carries it now."""
-    stalled: bool
-    """Whether that process is there and does not move."""
-    orphaned: bool
-    """Whether it says that it runs, and neither a process nor a supervisor is there: resume it."""
-    waiting: bool
-    """Whether it is paused for an outage, and a process asks the model again and will go on by itself."""
-    best_score: float | None
-    """Mean over the val examples the best candidate was asked so far; confirmed score once it has ended."""
-    seed_score: float | None
-    calls: int
-    """Sent, repeated ones included."""
-    cost: float | None
-    """Dollars for its own calls that were answered; None: a price is unknown."""
-    repeated_calls: int
-    unknown_calls: int
-    evaluations: int
-    candidates: int
-    rounds: int
-    restarts: int
-    idle_share: float | None
-    """The part of its slots' time that nothing ran in, since a process last took it on; None: not known yet."""
-    seconds: float
-    fitting: float
-    """Of these, in the last process, what went into fitting what the search believes."""
-    budget: Budget
-    strategy: str
-    seed: int
-    program: str | None
-    parent: str | None
-    """The run it was forked from."""
-    round: str | None
-    hypothesis: str | None
-    """Why the leading candidate was made."""
-    created: float
-    started: float | None
-    finished: float | None
-
-
-@dataclass(frozen=True, slots=True)
-class RunEvent:
-    """Something that happened in a run."""
-
-    sequence: int
-    kind: str
-    data: dict[str, JSON]
-    created: float
-
-
-@dataclass(frozen=True, slots=True)
-class RunFailure:
-    """An attempt that infrastructure failed: it says nothing of the candidate."""
-
-    candidate: str
-    example: str
-    round: int
-    error: str
-    created: float
-
-
 class Run:
     """A run in a store, by id. Holds no process: every answer is read from the rows."""
 
@@ -117,25 +46,8 @@ class Run:
 
     async def status(self) -> RunStatus:
         """Where it is; answers without any process of the run's."""
-        row, found, paid = await self.database.read(
-            lambda c: (runs.find(c, self.id), runs.counts(c, self.id), spent_by(c, self.id))
-        )
-        now = time.time()
-        best, seed = scores_of(row)
-        return RunStatus(
-            id=row.id, state=row.state, reason=row.reason, alive=alive(self.database.location, row, now),
-            stalled=stalled(self.database.location, row, now),
-            orphaned=orphaned(self.database.location, row, now),
-            waiting=attended(self.database.location, row), best_score=best, seed_score=seed,
-            calls=found["calls"], cost=paid.usd, repeated_calls=found["repeated_calls"],
-            unknown_calls=found["unknown_calls"], evaluations=found["evaluations"],
-            candidates=int(row.progress.get("candidates") or 0), rounds=found["rounds"], restarts=row.restarts,
-            idle_share=row.progress.get("idle_share"), seconds=float(row.progress.get("seconds") or 0.0),
-            fitting=float(row.progress.get("fitting") or 0.0), budget=Budget.model_validate(row.budget),
-            strategy=row.strategy, seed=row.seed, program=row.program, parent=row.parent,
-            round=row.progress.get("round"), hypothesis=row.progress.get("hypothesis"),
-            created=row.created, started=row.started, finished=row.finished,
-        )  # fmt: skip
+        looked = partial(status_of, location=self.database.location, id=self.id, now=time.time())
+        return await self.database.read(looked)
 
     async def best(self) -> Program:
         """The confirmed program of a finished run; before that the leader of the race, which nothing has confirmed."""
@@ -242,7 +154,7 @@ class Run:
 
     async def pause(self) -> None:
         """Ask it to finish what is in flight and rest; it can be resumed, also after a reboot."""
-        await self._ask("pause", "pausing", "paused")
+        await self._ask("pause", "paused")
 
     async def stop(self, *, now: bool = False) -> None:
         """Ask it to end: to confirm the best it has, or with `now` to drop what is in flight and end at once.
@@ -251,31 +163,18 @@ class Run:
         is killed where it is on this machine and there for the run alone.
         """
         if not now:
-            await self._ask("stop", "stopping", "stopped")
+            await self._ask("stop", "stopped")
             return
         stuck = (await self.status()).stalled
         deadline = time.monotonic() + (0.0 if stuck else REACTION_SECONDS)
         # A process that was stopped within a transaction holds up every write: this one then waits until it is killed.
-        asking = asyncio.ensure_future(self._ask("stop-now", "stopping", "stopped"))
+        asking = asyncio.ensure_future(self._ask("stop-now", "stopped"))
         while not (asking.done() and _resting(await self.status())):
             if time.monotonic() >= deadline:
-                await self._end()
+                await seize(self.database, self.id)
                 break
             await asyncio.sleep(_EVERY)
         await asking
-
-    async def _end(self) -> None:
-        """Take the run from a process that does not react; fenced, nothing that it still does has an effect.
-
-        It is killed only where the lock that it holds is signed by the very owner in the run's row, on this machine.
-        """
-        row = await self.database.read(lambda c: runs.find(c, self.id))
-        lock = lock_of(self.database.location, self.id)
-        signed = None if lock is None else lock.signature()
-        if signed is not None and signed == Owner.read(row.owner) and signed.host == Owner.here().host:
-            with suppress(ProcessLookupError):
-                os.kill(signed.pid, signal.SIGKILL)
-        await self.database.write(partial(_seized, id=self.id))
 
     async def raise_budget(
         self,
@@ -313,56 +212,12 @@ class Run:
                 await self.database.hint(self.id, _EVERY)
         return found
 
-    async def _ask(self, kind: CommandKind, moving: RunState, rest: RunState) -> None:
-        def work(connection: Connection) -> None:
-            runs.hold(connection, self.id)  # nobody takes it between the look and the move
-            row = runs.find(connection, self.id)
-            done = row.state == rest and not waits(row)
-            if row.state in runs.FINISHED or done or (row.state == "stopping" and rest == "paused"):
-                return
-            if not alive(self.database.location, row, time.time()):
-                _rest(connection, self.id, rest)
-                return
-            if row.state == "running" or (row.state == "pausing" and moving == "stopping"):
-                runs.move(connection, self.id, moving, "on request")
-            runs.tell(connection, self.id, kind)
-
-        await self.database.write(work)
+    async def _ask(self, kind: CommandKind, rest: RunState) -> None:
+        await self.database.write(partial(ask, location=self.database.location, id=self.id, kind=kind, rest=rest))
 
 
 def _resting(status: RunStatus) -> bool:
     return status.state in RESTING and not status.waiting
-
-
-def _seized(connection: Connection, id: str) -> None:
-    """End the run and fence whoever carries it."""
-    runs.hold(connection, id)
-    row = runs.find(connection, id)
-    if row.state not in runs.FINISHED:
-        runs.claim(connection, id, row.owner, None)
-        runs.move(connection, id, "stopped", "at once, on request; its process did not react")
-
-
-def _rest(connection: Connection, id: str, rest: RunState) -> None:
-    """Nobody carries the run: it is at rest already, and only its row has to say so."""
-    state = runs.find(connection, id).state
-    if state == rest == "paused":
-        rested(connection, id, "on request, while nothing carried it")
-    elif rest in runs.MOVES[state]:
-        runs.move(connection, id, rest, "on request, while nothing carried it")
-    elif state in ("crashed", "failed") and rest == "paused":
-        return
-    else:
-        raise ConfigurationError(f"run {id} is {state}; it cannot become {rest}")
-
-
-def scores_of(row: RunRow) -> tuple[float | None, float | None]:
-    """The best program's score and the seed program's: on the confirm split once they met there, on val before."""
-    confirmation = (row.result or {}).get("confirmation")
-    if confirmation is not None:
-        kept = confirmation["score"] if (row.result or {}).get("improved") else confirmation["seed_score"]
-        return kept, confirmation["seed_score"]
-    return row.progress.get("best_score"), row.progress.get("seed_score")
 
 
 def _leader(connection: Connection, id: str) -> tuple[RunRow, dict[str, JSON] | None]:

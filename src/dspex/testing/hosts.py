@@ -14,10 +14,12 @@ from dspex.configuration.runtimes import runtime
 from dspex.errors import ConfigurationError
 from dspex.evaluation.dataset import Dataset
 from dspex.evaluation.metrics import ExactMatch
-from dspex.hosting.handle import Run, RunStatus
-from dspex.hosting.hosts import Host, Prepared, prepare
+from dspex.hosting.handle import Run
+from dspex.hosting.hosts import Host
+from dspex.hosting.preparing import Prepared, prepare
 from dspex.hosting.references import OnlyInMemoryError
 from dspex.hosting.seating import TakenError
+from dspex.hosting.status import RunStatus
 from dspex.kernel.program import Program
 from dspex.kernel.shorthand import as_schema
 from dspex.kernel.variables import Demos, Text

@@ -1,0 +1,112 @@
+"""A run at one moment, read from its rows."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from sqlalchemy import Connection
+
+from dspex.clients.budget import Budget
+from dspex.hosting.liveness import alive, orphaned, stalled
+from dspex.hosting.waiting import attended
+from dspex.kernel.ports import JSON
+from dspex.storage import runs
+from dspex.storage.calls import spent_by
+from dspex.storage.database import Location
+from dspex.storage.runs import RunRow, RunState
+
+
+@dataclass(frozen=True, slots=True)
+class RunStatus:
+    """A run at one moment."""
+
+    id: str
+    state: RunState
+    reason: str
+    alive: bool
+    """Whether a process carries it now."""
+    stalled: bool
+    """Whether that process is there and does not move."""
+    orphaned: bool
+    """Whether it says that it runs, and neither a process nor a supervisor is there: resume it."""
+    waiting: bool
+    """Whether it is paused for an outage, and a process asks the model again and will go on by itself."""
+    best_score: float | None
+    """Mean over the val examples the best candidate was asked so far; confirmed score once it has ended."""
+    seed_score: float | None
+    calls: int
+    """Sent, repeated ones included."""
+    cost: float | None
+    """Dollars for its own calls that were answered; None: a price is unknown."""
+    repeated_calls: int
+    unknown_calls: int
+    evaluations: int
+    candidates: int
+    rounds: int
+    restarts: int
+    idle_share: float | None
+    """The part of its slots' time that nothing ran in, since a process last took it on; None: not known yet."""
+    seconds: float
+    fitting: float
+    """Of these, in the last process, what went into fitting what the search believes."""
+    budget: Budget
+    strategy: str
+    seed: int
+    program: str | None
+    parent: str | None
+    """The run it was forked from."""
+    round: str | None
+    hypothesis: str | None
+    """Why the leading candidate was made."""
+    created: float
+    started: float | None
+    finished: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class RunEvent:
+    """Something that happened in a run."""
+
+    sequence: int
+    kind: str
+    data: dict[str, JSON]
+    created: float
+
+
+@dataclass(frozen=True, slots=True)
+class RunFailure:
+    """An attempt that infrastructure failed: it says nothing of the candidate."""
+
+    candidate: str
+    example: str
+    round: int
+    error: str
+    created: float
+
+
+def status_of(connection: Connection, location: Location, id: str, now: float) -> RunStatus:
+    """Where a run is; needs no process of the run's."""
+    row, found, paid = runs.find(connection, id), runs.counts(connection, id), spent_by(connection, id)
+    best, seed = scores_of(row)
+    return RunStatus(
+        id=row.id, state=row.state, reason=row.reason, alive=alive(location, row, now),
+        stalled=stalled(location, row, now), orphaned=orphaned(location, row, now),
+        waiting=attended(location, row), best_score=best, seed_score=seed,
+        calls=found["calls"], cost=paid.usd, repeated_calls=found["repeated_calls"],
+        unknown_calls=found["unknown_calls"], evaluations=found["evaluations"],
+        candidates=int(row.progress.get("candidates") or 0), rounds=found["rounds"], restarts=row.restarts,
+        idle_share=row.progress.get("idle_share"), seconds=float(row.progress.get("seconds") or 0.0),
+        fitting=float(row.progress.get("fitting") or 0.0), budget=Budget.model_validate(row.budget),
+        strategy=row.strategy, seed=row.seed, program=row.program, parent=row.parent,
+        round=row.progress.get("round"), hypothesis=row.progress.get("hypothesis"),
+        created=row.created, started=row.started, finished=row.finished,
+    )  # fmt: skip
+
+
+def scores_of(row: RunRow) -> tuple[float | None, float | None]:
+    """The best program's score and the seed program's: on the confirm split once they met there, on val before."""
+    confirmation = (row.result or {}).get("confirmation")
+    if confirmation is not None:
+        kept = confirmation["score"] if (row.result or {}).get("improved") else confirmation["seed_score"]
+        return kept, confirmation["seed_score"]
+    return row.progress.get("best_score"), row.progress.get("seed_score")
