@@ -210,7 +210,43 @@ def test_a_full_disk_is_waited_for_and_the_run_goes_on_when_there_is_space(
     assert copy.facts() == uninterrupted.facts
     said = log.read_text().splitlines()  # of the carrier and of its supervisor, once for each time that they tried
     assert len(said) >= 2
-    assert all("check the disk" in line for line in said), said
+    again = (
+        f"run {copy.run}: its process could not use the store; the run is carried on when the store can be used again"
+    )
+    assert all("check the disk" in line or line == again for line in said), said
+
+
+def test_a_log_that_cannot_be_written_either_does_not_end_who_waits_for_the_disk(
+    bench: Bench, copy: Prepared, uninterrupted: Uninterrupted
+) -> None:
+    """Beside the store, the log is on the same full disk."""
+    bench.oracle.behave(copy.tag, delay=0.02)
+    watching = supervisor(copy, "first", Path("/dev/full"))
+    size = sum(path.stat().st_size for path in Path(copy.store).parent.glob("*.db*") if path.is_file())
+    resource.prlimit(watching.pid, resource.RLIMIT_FSIZE, (size + 200_000, resource.RLIM_INFINITY))
+    asked(bench, copy, 10)
+    until(lambda: not copy.status().alive)
+    resource.prlimit(watching.pid, resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+    assert watching.wait(60) == 0
+    assert copy.facts() == uninterrupted.facts
+    again = [item.data["reason"] for item in copy.within(Run.events) if item.kind == "run.restarted"]
+    assert set(again) == {"its process could not use the store"}
+
+
+def test_processes_that_cannot_use_the_store_are_no_deaths_of_the_run(bench: Bench, copy: Prepared) -> None:
+    """More of them than the policy lets die: the store may be written now and then while its disk is full."""
+    broken = [str(BROKEN)] * 4
+
+    def start() -> subprocess.Popen[bytes]:
+        if broken:
+            return subprocess.Popen([sys.executable, "-c", f"raise SystemExit({broken.pop()})"])
+        return Carriers(bench, copy)()
+
+    async def test(run: Run) -> int:
+        return await Supervisor(run.database, copy.run, start, RestartPolicy(most=2, base=0.01), 0.01).watch()
+
+    assert copy.within(test) == 0
+    assert copy.status().state == "completed"
 
 
 def test_a_deleted_store_ends_the_supervisor_with_a_clear_error(bench: Bench, copy: Prepared, tmp_path: Path) -> None:
@@ -226,15 +262,15 @@ def test_a_deleted_store_ends_the_supervisor_with_a_clear_error(bench: Bench, co
     assert said == [gone_away, f"{gone_away}; once it is mended: dspex runs resume {copy.run}"]
 
 
-def supervisor(given: Prepared, sender: str, folder: Path) -> subprocess.Popen[bytes]:
-    """A supervisor as `dspex.hosting.launching` starts it."""
+def supervisor(given: Prepared, sender: str, place: Path) -> subprocess.Popen[bytes]:
+    """A supervisor as `dspex.hosting.launching` starts it; its log is `supervisor.log` where `place` is a folder."""
     environment = {
         **os.environ,
         "DSPEX_STORE": given.store,
         "PYTHONPATH": os.pathsep.join([str(ROOT / "src"), str(ROOT)]),
         KEY: f"{given.tag}:{sender}",
     }
-    with (folder / "supervisor.log").open("ab") as log:
+    with (place / "supervisor.log" if place.is_dir() else place).open("ab") as log:
         return subprocess.Popen(
             [sys.executable, "-m", "dspex.hosting.supervisor", given.run],
             stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=environment, start_new_session=True,

@@ -13,6 +13,7 @@ import sys
 
 from dspex.errors import DspexError
 from dspex.hosting.conducting import conduct
+from dspex.hosting.launching import tell
 from dspex.hosting.seating import TakenError, take
 from dspex.storage.database import FencedError, StorageError
 from dspex.storage.opening import open_database
@@ -29,20 +30,20 @@ async def main(run: str, store: str) -> int:
     try:
         database = await open_database(store, create=False)
     except StorageError as error:
-        print(error, file=sys.stderr)
+        tell(str(error))
         return BROKEN
     try:
         await conduct(database, store, await take(database, run, servant=True))
     except asyncio.CancelledError:
         return RESTS
     except (TakenError, FencedError) as error:
-        print(error, file=sys.stderr)
+        tell(str(error))
         return TAKEN
     except StorageError as error:
-        print(error, file=sys.stderr)
+        tell(str(error))
         return BROKEN
     except DspexError as error:
-        print(error, file=sys.stderr)  # the run's row has it too
+        tell(str(error))  # the run's row has it too
         return RESTS
     finally:
         await database.aclose()

@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 import threading
+from contextlib import suppress
 from pathlib import Path
 
 from dspex.hosting.liveness import local_folder
@@ -15,6 +16,16 @@ from dspex.storage.database import Database
 def log_of(database: Database, run: str) -> Path:
     """The file that a run's processes write to."""
     return local_folder(database.location) / f"{run}.log"
+
+
+def tell(text: str) -> None:
+    """A line for the log, from a run's process.
+
+    The log is a file beside the store: on the full disk that is to be told of it cannot be written either. The line is
+    then left out, since who ends for it carries no run on when there is space.
+    """
+    with suppress(OSError):
+        os.write(2, f"{text}\n".encode())
 
 
 def launch(store: str, run: str, database: Database) -> int:

@@ -20,6 +20,7 @@ from sqlalchemy import Connection
 
 from dspex.hosting.carrier import BROKEN, RESTS, TAKEN
 from dspex.hosting.flight import flight_of, saw_end
+from dspex.hosting.launching import tell
 from dspex.hosting.liveness import Owner, RunLock, alive, folder_of, lock_of
 from dspex.hosting.waiting import waits
 from dspex.optimization.rows import QUARANTINED
@@ -33,6 +34,8 @@ STORE_SECONDS = 3600.0
 _LONGEST_PAUSE = 30.0
 _PATIENCE = 10.0
 """Seconds for which a second supervisor waits for the first to end."""
+_OTHERS = "its process died, which another supervisor had started"
+_NO_STORE = "its process could not use the store"
 _LOOK = 0.5
 """Seconds between looks at the lease of a carrier that another supervisor started."""
 
@@ -63,6 +66,10 @@ class Supervisor:
     run: str
     start: Callable[[], subprocess.Popen[bytes]]
     policy: RestartPolicy = field(default_factory=RestartPolicy)
+    pause: float = 1.0
+    """Seconds before the store is tried again; twice as many each time."""
+    _uncounted: str = _OTHERS
+    """Why the process of before ended, where that is not counted as a restart yet."""
 
     async def watch(self) -> int:
         """Until the run rests or is given up; returns an exit status.
@@ -70,34 +77,32 @@ class Supervisor:
         A store that cannot be used, as on a full disk or a server that is gone, is waited for, and the run carried on
         when it can. Raises StorageError where it stays so for an hour, and at once where its file was deleted.
         """
-        pause, told, waited = 1.0, "", 0.0
+        pause, told, waited = self.pause, "", 0.0
         while True:
+            began = time.monotonic()
             try:
                 return await self._watch()
             except StorageError as error:
+                if time.monotonic() - began > self.policy.window:
+                    pause, told, waited = self.pause, "", 0.0  # it could be used meanwhile
                 path = self.database.location.path
                 if (path is not None and not Path(path).exists()) or waited > STORE_SECONDS:
                     raise
                 if str(error) != told:
                     told = str(error)
-                    again = "the run is carried on when the store can be used again"
-                    print(f"{told}; {again}", file=sys.stderr, flush=True)
+                    tell(f"{told}; the run is carried on when the store can be used again")
             await asyncio.sleep(pause)
             waited, pause = waited + pause, min(2 * pause, _LONGEST_PAUSE)
 
     async def _watch(self) -> int:
         deaths: list[float] = []
-        counted, known = False, 0
+        known = 0
         while True:
             await self._adopted()
             row = await self._row()
             if row.state in RESTING and not waits(row):
                 return 0
-            if row.state != "queued" and not counted:
-                reason = "its process died, which another supervisor had started"
-                await self.database.write(partial(runs.restarted, id=self.run, reason=reason))
-            counted = False
-            process = self.start()
+            process = await self._started(row)
             status = await self._ended(process)
             # Code of an evaluation may leave with any status: one that was in the air says that this was no end.
             fell = saw_end(flight_of(self.database.location, self.run), process.pid, status)
@@ -108,6 +113,10 @@ class Supervisor:
             if status == TAKEN and not fell:
                 await asyncio.sleep(self.policy.base)
                 continue
+            if status == BROKEN and not fell:
+                # What cannot be written is no fault of the run, and as no death it does not count against it.
+                await self._count(_NO_STORE)
+                raise StorageError(f"run {self.run}: {_NO_STORE}")
             if (quarantined := await self._quarantined()) > known:
                 known = quarantined
                 deaths.clear()  # the deaths before this one had an end: what caused them is let be
@@ -120,9 +129,19 @@ class Supervisor:
                 if await self.database.write(partial(_crashed, self.database.location, self.run, reason)):
                     return 1
                 continue
-            await self.database.write(partial(runs.restarted, id=self.run, reason=died))
-            counted = True
+            await self._count(died)
             await asyncio.sleep(seconds)
+
+    async def _started(self, row: RunRow) -> subprocess.Popen[bytes]:
+        if row.state != "queued" and self._uncounted:
+            await self._count(self._uncounted)
+        self._uncounted = _OTHERS
+        return self.start()
+
+    async def _count(self, reason: str) -> None:
+        self._uncounted = reason
+        await self.database.write(partial(runs.restarted, id=self.run, reason=reason))
+        self._uncounted = ""
 
     async def _row(self) -> RunRow:
         return await self.database.read(lambda c: runs.find(c, self.run))
@@ -169,7 +188,7 @@ async def main(run: str, store: str) -> int:
     try:
         database = await open_database(store, create=False)
     except StorageError as error:
-        print(f"{error}; once it is mended: dspex runs resume {run}", file=sys.stderr)
+        tell(f"{error}; once it is mended: dspex runs resume {run}")
         return BROKEN
     folder = folder_of(database.location)
     only = None if folder is None else RunLock(folder / f"{run}.supervisor")
@@ -179,7 +198,7 @@ async def main(run: str, store: str) -> int:
         carrier = [sys.executable, "-m", "dspex.hosting.carrier", run]
         return await Supervisor(database, run, lambda: subprocess.Popen(carrier, env=dict(os.environ))).watch()
     except StorageError as error:
-        print(f"{error}; once it is mended: dspex runs resume {run}", file=sys.stderr)
+        tell(f"{error}; once it is mended: dspex runs resume {run}")
         return BROKEN
     finally:
         await database.aclose()
