@@ -12,6 +12,7 @@ from dspex.adapters.values import Read, reader_of
 from dspex.adapters.wording import admitted
 from dspex.errors import CutOffError, ParseError
 from dspex.kernel.ports import JSON, Completion, Parsed
+from dspex.kernel.quick import quick
 from dspex.kernel.signature import FieldSchema, Schema
 from dspex.kernel.validation import InvalidValuesError
 
@@ -22,6 +23,7 @@ _THINKING_TAG = re.compile(r"<(/?)(?:think|thinking|thought)>", re.IGNORECASE)
 
 
 _LIST = frozenset({"array"})
+_parsed = quick(Parsed)
 
 
 class AnswerFields:
@@ -94,7 +96,7 @@ def climb(completion: Completion, notation: Notation, fields: AnswerFields) -> P
     values = notation.strict(text)
     if values is not None:
         try:
-            return Parsed(fields.validate(values), "strict")
+            return _parsed(fields.validate(values), "strict")
         except InvalidValuesError:
             return _checked(Candidate(values), fields, text)
     text, notes = _without_thinking(_SPECIAL.sub("", text), fields)

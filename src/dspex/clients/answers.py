@@ -23,6 +23,7 @@ from dspex.errors import (
     ServerError,
 )
 from dspex.kernel.ports import Completion, FinishReason, Request, Usage
+from dspex.kernel.quick import quick
 
 FINISH: Mapping[str, FinishReason] = {
     "stop": "stop",
@@ -48,6 +49,7 @@ _TOO_LONG = (
 )
 _FILTERED = ("content_filter", "content_policy_violation", "content management policy")
 _SHOWN = 300
+_completion, _counted = quick(Completion), quick(Usage)
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +82,7 @@ def read_answer(reply: Reply, request: Request, reports_cost: bool = False) -> C
     text = _text(message.get("content"))
     if text is None and not calls and FINISH.get(str(reason)) != "length":
         raise _cut_off("its message has no content", reply)
-    return Completion(
+    return _completion(
         text or "",
         FINISH.get(str(reason), "stop"),
         _usage(data.get("usage"), request, text or "", reports_cost),
@@ -173,7 +175,7 @@ def _usage(said: Any, request: Request, text: str, reports_cost: bool) -> Usage:
     counted = _object(said) or {}
     asked, answered = counted.get("prompt_tokens"), counted.get("completion_tokens")
     cost = counted.get("cost") if reports_cost else None
-    return Usage(
+    return _counted(
         1,
         asked if isinstance(asked, int) else prompt_tokens(request),
         answered if isinstance(answered, int) else text_tokens(text),

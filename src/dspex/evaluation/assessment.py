@@ -31,6 +31,7 @@ from dspex.evaluation.scoring import ReadyMetric, as_metric
 from dspex.kernel.execution import execute
 from dspex.kernel.ports import JSON, NO_USAGE, Metric, Runtime, Usage
 from dspex.kernel.program import Program
+from dspex.kernel.quick import quick
 from dspex.kernel.signature import Example
 from dspex.kernel.state import Record, State, StepError
 
@@ -90,6 +91,9 @@ class Assessment:
         return self.score is not None
 
 
+_assessment = quick(Assessment)
+
+
 async def assess(
     program: Program, example: Example, metric: Metric | ReadyMetric, runtime: Runtime, sample: int = 0
 ) -> Assessment:
@@ -121,7 +125,7 @@ async def assess(
     if verdict.usage is not NO_USAGE:
         usage = usage + verdict.usage
     seconds = perf_counter() - began
-    return Assessment(
+    return _assessment(
         example.id, sample, verdict.value, verdict.feedback, state.values, None, None, usage, seconds, state.history,
         verdict.details,
     )  # fmt: skip

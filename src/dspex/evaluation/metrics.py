@@ -15,11 +15,13 @@ from dspex.errors import DataError, MetricError, UnknownNameError, suggestion
 from dspex.evaluation.scoring import ReadyMetric, as_metric
 from dspex.kernel.ports import NO_USAGE, Metric, Runtime, Score
 from dspex.kernel.program import Program
+from dspex.kernel.quick import quick
 from dspex.kernel.signature import Example
 from dspex.kernel.state import State
 
 _PUNCTUATION = re.compile(r"[^\w\s]|_")
 _ARTICLES = re.compile(r"\b(a|an|the)\b")
+_score = quick(Score)
 _JSON_KINDS: Mapping[str, tuple[type, ...]] = {
     "string": (str,), "integer": (int, float), "number": (int, float), "boolean": (bool,), "array": (list,),
     "object": (dict,),
@@ -42,7 +44,7 @@ class FieldMetric(ABC):
     def __call__(self, example: Example, state: State) -> Score:
         given, wanted = state.get(self.field), self.wanted(example)
         value = self.compare(given, wanted)
-        return Score(value, None if value >= 1 else f"{self.field}: expected {_quoted(wanted)}, got {_quoted(given)}")
+        return _score(value, None if value >= 1 else f"{self.field}: expected {_quoted(wanted)}, got {_quoted(given)}")
 
     @abstractmethod
     def compare(self, given: Any, wanted: Any) -> float:

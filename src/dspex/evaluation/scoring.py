@@ -14,6 +14,7 @@ from typing import Any, Literal, cast
 from dspex.errors import BudgetExceededError, DataError, DspexError, LMError, MetricError, OutageError
 from dspex.kernel.ports import Metric, Runtime, Score
 from dspex.kernel.program import Program
+from dspex.kernel.quick import quick
 from dspex.kernel.signature import Example
 from dspex.kernel.state import State
 
@@ -21,6 +22,7 @@ _NOT_THE_METRIC = (LMError, BudgetExceededError, OutageError, DataError, MetricE
 """What may come out of a metric as it is: a judge's model that failed, a row without the expected field, no memory."""
 
 Calling = Literal["inline", "thread", "async"]
+_score = quick(Score)
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +116,7 @@ def checked_score(verdict: object, name: str) -> Score:
         return (
             verdict if type(value) is float else Score(float(value), verdict.feedback, verdict.details, verdict.usage)
         )
-    return Score(float(value))
+    return _score(float(value))
 
 
 def _number_in(value: object) -> float | None:

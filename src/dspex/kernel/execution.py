@@ -10,6 +10,7 @@ from dspex.errors import InputError, ProgramError, UnknownNameError
 from dspex.kernel.canonical import plain
 from dspex.kernel.ports import JSON, Event, ModuleSpec, Runtime
 from dspex.kernel.program import Program, Step
+from dspex.kernel.quick import quick
 from dspex.kernel.signature import Schema, validator_of
 from dspex.kernel.state import Record, State, StepError
 from dspex.kernel.validation import InvalidValuesError, Validator
@@ -28,6 +29,7 @@ WIRE_SETTINGS: Mapping[str, str] = {
 }
 """Options that every module that calls a model takes and that go into the request."""
 _REMEMBERED = 512  # prepared programs a runtime keeps
+_state, _event = quick(State), quick(Event)
 
 
 @dataclass(slots=True)
@@ -96,7 +98,7 @@ class Context:
         child = self._stage.children.get(name)
         if child is None:
             raise UnknownNameError("sub-step", name, self._stage.children, f"step {self.path!r}")
-        state = State(_checked(child.questions, inputs, f"step {child.path!r}"), {})
+        state = _state(_checked(child.questions, inputs, f"step {child.path!r}"), {})
         try:
             state = await perform(child, state, self.runtime, self.sample)
         except StepError as error:
@@ -128,7 +130,7 @@ async def execute(
 
 def start(prepared: Prepared, inputs: Mapping[str, Any]) -> State:
     """The state before the first step. Raises InputError naming what is missing, unknown or of the wrong type."""
-    return State(_checked(prepared.questions, inputs, prepared.where), {})
+    return _state(_checked(prepared.questions, inputs, prepared.where), {})
 
 
 async def perform(stage: Stage, state: State, runtime: Runtime, sample: int) -> State:
@@ -142,7 +144,7 @@ async def perform(stage: Stage, state: State, runtime: Runtime, sample: int) -> 
     context = Context(stage, seen, runtime, sample)
     observer = runtime.observer
     if observer is not None:
-        observer(Event("step.started", stage.path, {"module": stage.spec.name}))
+        observer(_event("step.started", stage.path, {"module": stage.spec.name}))
     try:
         outputs = await stage.spec.run(context)
         for name in stage.gives:
@@ -156,8 +158,8 @@ async def perform(stage: Stage, state: State, runtime: Runtime, sample: int) -> 
             raise StepError(error.step, so_far, error.cause) from error.cause
         raise StepError(stage.path, so_far, error) from error
     if observer is not None:
-        observer(Event("step.finished", stage.path, {"outputs": outputs}))
-    return State(inputs, {**values, **outputs}, (*state.history, *context.history))
+        observer(_event("step.finished", stage.path, {"outputs": outputs}))
+    return _state(inputs, {**values, **outputs}, (*state.history, *context.history))
 
 
 def prepare(program: Program, runtime: Runtime) -> Prepared:

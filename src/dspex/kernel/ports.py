@@ -9,6 +9,8 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, NotRequired, Protocol, TypedDict, runtime_checkable
 
+from dspex.kernel.quick import quick
+
 if TYPE_CHECKING:
     from dspex.kernel.program import Step
     from dspex.kernel.signature import Example, Schema
@@ -46,7 +48,7 @@ class Usage:
     saved_usd: float | None = 0.0
 
     def __add__(self, other: Usage) -> Usage:
-        return Usage(
+        return _usage(
             self.calls + other.calls,
             self.input_tokens + other.input_tokens,
             self.output_tokens + other.output_tokens,
@@ -58,6 +60,7 @@ class Usage:
         )
 
 
+_usage = quick(Usage)
 NO_USAGE = Usage()
 
 

@@ -23,6 +23,7 @@ from dspex.kernel.ports import (
     StepContext,
 )
 from dspex.kernel.program import Step
+from dspex.kernel.quick import quick
 from dspex.kernel.shorthand import as_schema
 from dspex.kernel.signature import FieldSchema, Schema, Signature
 from dspex.kernel.state import Record
@@ -35,6 +36,7 @@ OPTIONS: Mapping[str, str] = {
     "adapter": "chat, json or xml, in place of the runtime's",
     "reask": "how often to ask again, showing what was wrong with an answer: 0 or 1",
 }
+_request, _record_of, _event = quick(Request), quick(Record), quick(Event)
 REASONING = FieldSchema(
     name="reasoning", type={"type": "string"}, description="the steps that lead to the answer, before it is given"
 )
@@ -77,7 +79,7 @@ async def _asked(context: StepContext, call: _Call, messages: list[Message]) -> 
     """One model call, recorded: the completion, and its values or what is wrong with it."""
     started = perf_counter()
     try:
-        completion = await context.runtime.lm.complete(Request(call.model, messages, call.settings, context.sample))
+        completion = await context.runtime.lm.complete(_request(call.model, messages, call.settings, context.sample))
     except Exception as error:
         _record(context, call, messages, perf_counter() - started, None, error)
         raise
@@ -116,7 +118,7 @@ def _record(
 ) -> None:
     """Append one model call to the history, answered or not, and tell the observer."""
     parsed, error = (outcome, None) if isinstance(outcome, Parsed) else (None, outcome)
-    record = Record(
+    record = _record_of(
         context.path,
         context.step.module,
         context.inputs,
@@ -135,7 +137,7 @@ def _record(
     context.record(record)
     observer = context.runtime.observer
     if observer is not None:
-        observer(Event("call.failed" if error is not None else "call.finished", context.path, {"record": record}))
+        observer(_event("call.failed" if error is not None else "call.finished", context.path, {"record": record}))
 
 
 def _spec(name: str) -> ModuleSpec:

@@ -27,6 +27,7 @@ from dspex.evaluation.assessment import Assessment
 from dspex.evaluation.scoring import as_metric
 from dspex.kernel.ports import NO_USAGE, Completion, Message, Request, Runtime, Usage
 from dspex.kernel.program import Program
+from dspex.kernel.quick import quick
 from dspex.optimization.forerun import Forerun
 from dspex.optimization.interruption import Interruption
 from dspex.optimization.options import SearchOptions
@@ -325,11 +326,14 @@ class Laboratory:
             raise error
 
 
+_trace, _evaluation = quick(Trace), quick(Evaluation)
+
+
 def _row(pair: Pair, number: int, found: Assessment) -> Evaluation:
     trace = tuple(
-        Trace(item.step, item.inputs, item.outputs, item.error, item.call, item.usage) for item in found.history
+        _trace(item.step, item.inputs, item.outputs, item.error, item.call, item.usage) for item in found.history
     )
-    return Evaluation(
+    return _evaluation(
         *pair, number, found.score, found.feedback, found.outputs, found.error, found.error_kind, found.usage,
         found.seconds, trace,
     )  # fmt: skip
