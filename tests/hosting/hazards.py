@@ -109,6 +109,15 @@ def _keep(gold: Example) -> None:
     time.sleep(600)
 
 
+def _fork(gold: Example) -> None:
+    """Forks its process once, as pools of processes do; says which the child is, which does nothing."""
+    if not list(Path(str(gold["mark"])).parent.glob("forked.*")):
+        child = os.fork()
+        if child == 0:
+            time.sleep(600)
+        Path(str(gold["mark"])).with_name(f"forked.{child}").touch()
+
+
 def _beget(gold: Example) -> None:
     """Starts a process of its own, says which, and crashes."""
     child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
@@ -119,5 +128,5 @@ def _beget(gold: Example) -> None:
 _ACTS: dict[str, Callable[[Example], None]] = {
     "nothing": _nothing, "segfault": _segfault, "leave": _leave, "gone": _gone, "exit": _exit, "hang": _hang,
     "hold": _hold, "eat": _eat, "scribble": _scribble, "close": _close, "kill": _kill, "killed once": _killed_once,
-    "beget": _beget, "keep": _keep,
+    "beget": _beget, "keep": _keep, "fork": _fork,
 }  # fmt: skip

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import os
+import signal
 from pathlib import Path
 from random import Random
 
 import pytest
 
+from tests.hosting import hazards
 from tests.hosting.conftest import copied, made
 from tests.hosting.crashing.points import POINTS
-from tests.hosting.durability import Bench, Prepared, Uninterrupted, ended_by_kill, gone
+from tests.hosting.durability import Bench, Prepared, Uninterrupted, ended_by_kill, gone, members, until
 
 # Occurrences early, in the middle and late, where a point is passed more than once.
 OCCURRENCES = {"round": 3, "fold": 2, "promotion": 1, "record": 31, "intent": 9, "commit": 9}
@@ -33,6 +36,24 @@ def test_what_was_spent_before_a_kill_counts_against_the_budget(bench: Bench, tm
     given = copied(template, tmp_path)
     assert ended_by_kill(bench.nursery.wait(bench.carry(given, "first", "commit.before:30")))
     bench.carried_on(given, whole)
+
+
+def test_what_code_of_a_killed_run_has_forked_does_not_hold_the_run(bench: Bench, tmp_path: Path) -> None:
+    """It has every file that the run's process had, the lock's too."""
+    mark, store = str(tmp_path / "mark"), str(tmp_path / "dspex.db")
+    given = made(bench, store, metric=hazards.told, acts=dict.fromkeys(range(20), "fork"), mark=mark, concurrency=1)
+    pid = bench.carry(given, "first")
+    until(lambda: bool(list(tmp_path.glob("forked.*"))))
+    os.kill(pid, signal.SIGKILL)
+    assert ended_by_kill(bench.nursery.wait(pid)), bench.said(given.tag)
+    child = int(next(tmp_path.glob("forked.*")).suffix[1:])
+    try:
+        assert members(pid) == [child]
+        assert not given.status().alive
+        assert bench.nursery.wait(bench.carry(given, "second")) == 0, bench.said(given.tag)
+    finally:
+        os.kill(child, signal.SIGKILL)
+    assert given.status().state == "completed"
 
 
 @pytest.mark.parametrize("seed", range(INSTANTS))

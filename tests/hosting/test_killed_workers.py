@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
+import sys
 from collections import Counter
+from contextlib import suppress
 from pathlib import Path
 from random import Random
 
@@ -14,8 +17,12 @@ from dspex.hosting.isolation import Isolation
 from tests.hosting import hazards
 from tests.hosting.conftest import copied, made
 from tests.hosting.durability import Bench, Prepared, Uninterrupted, ended_by_kill, gone, until
+from tests.hosting.oracle import ROOT
 
 PLACES = 3
+KILLS = 5
+"""In one run."""
+INSTANTS = 20
 DELAY = 0.02
 
 
@@ -53,26 +60,33 @@ def test_a_run_in_workers_sends_and_ends_as_one_in_tasks(
     assert workers_of(pid) == []
 
 
-@pytest.mark.parametrize("seed", range(2))
+@pytest.mark.parametrize("seed", range(INSTANTS // KILLS))
 def test_workers_killed_at_random_instants_cost_nothing(
     bench: Bench, isolated: Prepared, uninterrupted: Uninterrupted, tmp_path: Path, seed: int
 ) -> None:
-    """Not one call more: they are the runner's, and it lives."""
-    given, rng = copied(isolated, tmp_path), Random(seed)
+    workers_killed(bench, copied(isolated, tmp_path), uninterrupted, seed)
+
+
+def workers_killed(bench: Bench, given: Prepared, uninterrupted: Uninterrupted, seed: int) -> int:
+    """Kill some at instants that the seed says, which costs not one call more: they are the runner's, and it lives.
+    Returns how many were killed."""
+    rng = Random(seed)
     bench.oracle.behave(given.tag, delay=DELAY)
     pid = bench.carry(given, "only")
     kills = 0
-    for after in sorted(rng.sample(range(3, uninterrupted.bodies.total() - 20), 5)):
+    for after in sorted(rng.sample(range(3, uninterrupted.bodies.total() - 20), KILLS)):
         until(lambda after=after: bench.oracle.behave(given.tag) >= after)  # type: ignore[misc]  # bound at once
         for worker in rng.sample(found := workers_of(pid), min(1, len(found))):
-            os.kill(worker, signal.SIGKILL)
-            kills += 1
+            with suppress(ProcessLookupError):  # one that was killed takes its guard with it, and the other way round
+                os.kill(worker, signal.SIGKILL)
+                kills += 1
     bench.rests(pid, given.tag)
-    assert kills >= 3
+    assert kills >= KILLS - 2
     assert given.facts() == uninterrupted.facts
     assert Counter(item.body for item in bench.oracle.asked(given.tag)) == uninterrupted.bodies
     assert given.status().repeated_calls == 0
     assert workers_of(pid) == []
+    return kills
 
 
 @pytest.mark.parametrize("seed", range(2))
@@ -101,7 +115,7 @@ def test_a_carrier_killed_at_a_point_above_its_workers(
 
 
 def test_a_carrier_killed_above_a_worker_that_holds_the_interpreter_leaves_none(bench: Bench, tmp_path: Path) -> None:
-    """No thread of such a worker notices anything: the kernel ends it."""
+    """No thread of such a worker notices anything: its guard ends it."""
     acts = dict.fromkeys(range(20), "hold")
     given = made(
         bench, str(tmp_path / "dspex.db"), metric=hazards.told, acts=acts, isolation=Isolation(), concurrency=PLACES
@@ -114,17 +128,73 @@ def test_a_carrier_killed_above_a_worker_that_holds_the_interpreter_leaves_none(
 
 
 def test_what_an_evaluation_started_ends_with_the_process_of_its_run(bench: Bench, tmp_path: Path) -> None:
-    """The worker, which is killed by the kernel, has no time to end it."""
+    """The worker that is killed with it has no time to: its guard ends them."""
     given = made(
         bench, str(tmp_path / "dspex.db"), metric=hazards.told, acts=dict.fromkeys(range(20), "keep"),
         mark=str(tmp_path / "child"), isolation=Isolation(), concurrency=PLACES,
     )  # fmt: skip
     pid = bench.carry(given, "first")
     until(lambda: len(list(tmp_path.glob("child.*"))) == PLACES)
-    os.kill(pid, signal.SIGKILL)
+    for doomed in (pid, *(worker for worker in workers_of(pid) if parent_of(worker) == pid)):
+        os.kill(doomed, signal.SIGKILL)
     assert ended_by_kill(bench.nursery.wait(pid))
     children = [int(path.suffix[1:]) for path in tmp_path.glob("child.*")]
     until(lambda: not any(Path(f"/proc/{child}").exists() for child in children), 20.0)
+
+
+def parent_of(pid: int) -> int:
+    return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
+
+
+def test_a_worker_whose_guard_was_killed_ends_and_is_replaced(
+    bench: Bench, isolated: Prepared, uninterrupted: Uninterrupted, tmp_path: Path
+) -> None:
+    given = copied(isolated, tmp_path)
+    bench.oracle.behave(given.tag, delay=0.2)
+    pid = bench.carry(given, "only")
+    until(lambda: bench.oracle.behave(given.tag) >= 10)
+    first = workers_of(pid)
+    guards = [worker for worker in first if parent_of(worker) != pid]
+    assert len(guards) == PLACES
+    for guard in guards:
+        os.kill(guard, signal.SIGKILL)
+    until(lambda: not set(first) & set(workers_of(pid)))
+    bench.oracle.behave(given.tag, delay=0.001)
+    bench.rests(pid, given.tag)
+    assert given.facts() == uninterrupted.facts
+    assert Counter(item.body for item in bench.oracle.asked(given.tag)) == uninterrupted.bodies
+    assert workers_of(pid) == []
+
+
+FORKING = """
+import asyncio, os, time
+from dspex.hosting.worker_process import WorkerProcess, environment_of
+
+async def main():
+    worker = WorkerProcess(environment_of(()))
+    if (child := os.fork()) == 0:
+        time.sleep(600)
+    print(child, flush=True)
+    await asyncio.Event().wait()
+
+asyncio.run(main())
+"""
+
+
+def test_a_worker_ends_with_its_runner_though_a_process_that_was_forked_holds_its_pipes() -> None:
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT / "src"), str(ROOT)])}
+    with subprocess.Popen(
+        [sys.executable, "-W", "ignore", "-c", FORKING], env=environment, stdout=subprocess.PIPE, text=True
+    ) as runner:
+        assert runner.stdout is not None
+        child = int(runner.stdout.readline())
+        try:
+            until(lambda: len(workers_of(runner.pid)) == 2)  # with its guard
+            runner.kill()
+            runner.wait()
+            until(lambda: workers_of(runner.pid) == [])
+        finally:
+            os.kill(child, signal.SIGKILL)
 
 
 def _waits(pid: int) -> bool:

@@ -10,6 +10,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
+from weakref import WeakSet
 
 from dspex.storage.database import Location, explain
 from dspex.storage.runs import RunRow
@@ -24,11 +25,15 @@ STALLED_SECONDS = 10.0
 
 
 class RunLock:
-    """An exclusive lock on a file of the run's own. The kernel lets go of it when its process dies, however it dies."""
+    """An exclusive lock on a file of the run's own. The kernel lets go of it when its process dies, however it dies.
+
+    It is that process's alone: what the process forks, as pools of processes do, does not hold it.
+    """
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self._handle: int | None = None
+        _locks.add(self)
 
     def acquire(self, *, wait: bool = False) -> bool:
         """Take the lock; False when another process has it. With `wait`, until it is free."""
@@ -92,6 +97,17 @@ class RunLock:
 
     def __exit__(self, *_: object) -> None:
         self.release()
+
+
+_locks = WeakSet[RunLock]()
+
+
+def _forked() -> None:
+    for lock in list(_locks):
+        lock.release()  # closed here, which leaves it to the process that took it
+
+
+os.register_at_fork(after_in_child=_forked)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,16 +1,17 @@
-"""The process that evaluates for a run: `python -m dspex.hosting.worker SOURCE SINK PARENT`, two pipes and a process.
+"""The process that evaluates for a run: `python -m dspex.hosting.worker SOURCE SINK LIFELINE RUNNER`.
 
-One evaluation at a time. It holds no key and sends nothing: the model of its runtime asks the runner over the pipe.
-When the runner is gone, however it went, the worker and whatever it started end at once.
+Three pipes and a process. One evaluation at a time. It holds no key and sends nothing: the model of its runtime asks
+the runner over the pipes. When the runner is gone, however it went, the worker and whatever it started end at once: a
+guard beside it, which runs no code of the user's, sees to that with nothing that one system alone has.
 """
 
 from __future__ import annotations
 
 import asyncio
-import ctypes
 import faulthandler
 import os
 import resource
+import select
 import signal
 import sys
 import threading
@@ -19,7 +20,7 @@ from concurrent.futures import Future, InvalidStateError
 from contextlib import suppress
 from itertools import count
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from dspex.adapters import ADAPTERS
 from dspex.evaluation.assessment import assess
@@ -44,7 +45,9 @@ from dspex.kernel.program import Program
 from dspex.kernel.signature import Example
 from dspex.modules.registry import builtin_registry
 
-_DIE_WITH_PARENT = 1  # PR_SET_PDEATHSIG
+_LOOK = 1.0
+"""Seconds between a guard's looks at who is there. The lifeline tells it at once, unless a process that the runner has
+forked still holds its other end."""
 _KEPT = 64  # programs of candidates
 
 
@@ -201,32 +204,46 @@ def _end() -> None:
     os._exit(1)
 
 
-def _tie_to(parent: int) -> None:
-    """See to it that this process does not outlive the runner, also where code holds the interpreter's lock."""
-    if sys.platform == "linux":
-        ctypes.CDLL(None, use_errno=True).prctl(_DIE_WITH_PARENT, signal.SIGKILL, 0, 0, 0)
-    if os.getppid() != parent:
-        _end()
-
-
-def _leave_behind(*ends: int) -> None:
-    """Start what ends the group of this process when this one is gone: the kernel kills it alone."""
+def _guarded(runner: int, lifeline: int, *ends: int) -> None:
+    """See to it that neither this process nor what it starts outlives the runner, also where code here holds the
+    interpreter's lock, or this process is killed with the runner: a guard in its group ends the group."""
     worker = os.getpid()
-    if sys.platform != "linux" or os.getpgrp() != worker or os.fork():
-        return
-    for end in ends:
-        os.close(end)
-    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGUSR1})
-    ctypes.CDLL(None, use_errno=True).prctl(_DIE_WITH_PARENT, signal.SIGUSR1, 0, 0, 0)
-    if os.getppid() == worker:
-        signal.sigwait({signal.SIGUSR1})
+    guard = os.fork()
+    if guard == 0:
+        for end in ends:
+            os.close(end)
+        _guard(worker, runner, lifeline)
+    os.close(lifeline)
+    threading.Thread(target=_end_after, args=(guard,), name="dspex-guard", daemon=True).start()
+
+
+def _guard(worker: int, runner: int, lifeline: int) -> NoReturn:
+    """In a process of its own: wait until the runner is gone, who ends what a dead worker leaves, and end the group."""
+    while _there(runner):
+        if select.select([lifeline], [], [], _LOOK)[0]:
+            break
     os.killpg(worker, signal.SIGKILL)  # of which this is one
+    os._exit(1)
 
 
-def main(source: int, sink: int, parent: int) -> None:
+def _there(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except (ProcessLookupError, PermissionError):  # nobody's, or another user's by now
+        return False
+    return True
+
+
+def _end_after(guard: int) -> None:
+    """On a thread: a worker without a guard is none."""
+    with suppress(ChildProcessError):  # code of an evaluation has waited for whatever ends
+        os.waitpid(guard, 0)
+    _end()
+
+
+def main(source: int, sink: int, lifeline: int, runner: int) -> None:
     """Serve the runner at the other end of the pipes."""
-    _tie_to(parent)
-    _leave_behind(source, sink)
+    _guarded(runner, lifeline, source, sink)
     for end in (source, sink):
         os.set_inheritable(end, False)
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
@@ -235,4 +252,4 @@ def main(source: int, sink: int, parent: int) -> None:
 
 
 if __name__ == "__main__":
-    main(*map(int, sys.argv[1:4]))
+    main(*map(int, sys.argv[1:5]))

@@ -96,21 +96,23 @@ class WorkerProcess:
         self._listening: asyncio.Task[None] | None = None
         from_worker, sink = os.pipe()
         source, to_worker = os.pipe()
-        command = [sys.executable, "-u", "-m", "dspex.hosting.worker", str(source), str(sink), str(os.getpid())]
+        lifeline, held = os.pipe()  # nothing is ever written: it closes when this process is gone
+        ends = (source, sink, lifeline)
+        command = [sys.executable, "-u", "-m", "dspex.hosting.worker", *map(str, ends), str(os.getpid())]
         try:
             # A session of its own: what it starts can be ended with it, and Ctrl-C is the runner's to handle.
             self.process = subprocess.Popen(
-                command, stdin=subprocess.DEVNULL, env=dict(environment), pass_fds=(source, sink),
-                start_new_session=True,
+                command, stdin=subprocess.DEVNULL, env=dict(environment), pass_fds=ends, start_new_session=True,
             )  # fmt: skip
         except BaseException:
-            os.close(from_worker)
-            os.close(to_worker)
+            for end in (from_worker, to_worker, held):
+                os.close(end)
             raise
         finally:
-            os.close(source)
-            os.close(sink)
+            for end in ends:
+                os.close(end)
         self._ends = (os.fdopen(from_worker, "rb", 0), os.fdopen(to_worker, "wb", 0))
+        self._held = os.fdopen(held, "wb", 0)
         threading.Thread(target=self._wait, name=f"dspex-worker-{self.process.pid}", daemon=True).start()
 
     async def set_up(self, runtime: Runtime, setup: Mapping[str, JSON]) -> None:
@@ -158,7 +160,7 @@ class WorkerProcess:
         with self._lock:
             if not self._reaped:
                 self._why = self._why or why
-                os.killpg(self.process.pid, signal.SIGKILL)
+                self._end_group()
 
     async def aclose(self) -> None:
         """Kill it and wait until it is gone, with its calls."""
@@ -170,7 +172,7 @@ class WorkerProcess:
             self._source.close()
             self._sink.close()
             await asyncio.sleep(0)  # the transports close their files in the loop's next turn
-        for end in self._ends:
+        for end in (*self._ends, self._held):
             end.close()
 
     async def _answered(self, sitting: _Sitting, watch: Stopwatch) -> dict[str, Any]:
@@ -273,12 +275,15 @@ class WorkerProcess:
         else:
             self.process.wait()
         with self._lock:
-            with suppress(ProcessLookupError, PermissionError):
-                os.killpg(self.process.pid, signal.SIGKILL)
+            self._end_group()
             status = self.process.wait()
             self._reaped = True
         with suppress(RuntimeError):  # the loop is closed
             self._loop.call_soon_threadsafe(self._over, status)
+
+    def _end_group(self) -> None:
+        with suppress(ProcessLookupError, PermissionError):  # all of it has ended; some systems call that the second
+            os.killpg(self.process.pid, signal.SIGKILL)
 
     def _over(self, status: int) -> None:
         if not self._exited.done():
