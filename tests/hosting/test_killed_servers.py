@@ -1,4 +1,5 @@
-"""A server that is killed with signal 9, all of it, at random instants of a run: alone, or with the run's process."""
+"""A server that is killed with signal 9, all of it, at random instants of a run: alone, or with the run's process; and
+again while it recovers."""
 
 from __future__ import annotations
 
@@ -24,9 +25,19 @@ def test_a_server_is_killed_at_a_random_instant(
     server_killed_and_started(bench, server_process, uninterrupted, seed)
 
 
-def server_killed_and_started(bench: Bench, server: Server, whole: Uninterrupted, seed: int) -> int:
+@pytest.mark.parametrize("seed", [1, WITH_ITS_RUN - 1])
+def test_a_server_is_killed_again_while_it_recovers(
+    bench: Bench, server_process: Server, uninterrupted: Uninterrupted, seed: int
+) -> None:
+    server_killed_and_started(bench, server_process, uninterrupted, seed, again=True)
+
+
+def server_killed_and_started(
+    bench: Bench, server: Server, whole: Uninterrupted, seed: int, *, again: bool = False
+) -> int:
     """Kill after a number of requests and a moment that the seed says, start it again on the same data, and check
-    everything; returns how many calls were repeated."""
+    everything; returns how many calls were repeated. `again`: it is killed a second time while it recovers and, where
+    the run's process lives, refuses that one."""
     given = made(bench, new_database(server.url))
     rng, both = Random(seed), seed % WITH_ITS_RUN == WITH_ITS_RUN - 1
     # Alone, up to the last request, and so at the promotion too; a run that has ended cannot be killed.
@@ -38,7 +49,10 @@ def server_killed_and_started(bench: Bench, server: Server, whole: Uninterrupted
         assert ended_by_kill(bench.nursery.wait(pid)), bench.said(given.tag)
         assert gone(pid)
     server.gone()
-    server.start()
+    if again:
+        server.kill_recovering(refusing=not both)
+    else:
+        server.start()
     return _carried_on(bench, given, whole) if both else _went_on(bench, given, whole, pid)
 
 

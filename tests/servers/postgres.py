@@ -6,6 +6,8 @@ import asyncio
 import itertools
 import os
 import signal
+import subprocess
+import threading
 import time
 from collections.abc import Generator
 from contextlib import contextmanager, suppress
@@ -18,6 +20,10 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import create_async_engine
 
 _numbers = itertools.count()
+_TRIES = 20
+_KILLED_RECOVERING = "interrupted while in recovery"
+_REFUSED = "FATAL:  the database system is"
+"""... starting up, or not yet accepting connections."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +46,51 @@ class Server:
         """Kill a process that serves a connection to the database with signal 9: the server then recovers by itself."""
         found = [pid for pid in self._processes() if f" {database} " in _command(pid)]
         os.kill(found[0], signal.SIGKILL)
+
+    def kill_recovering(self, *, refusing: bool) -> None:
+        """After its end: start it and kill it, all of it, in the middle of recovering, as its own log confirms, then
+        start it for good. `refusing`: it is killed once it has refused somebody who came back while it recovered."""
+        for _ in range(_TRIES):
+            before, trying = self._said(_KILLED_RECOVERING), threading.Thread(target=self._try_to_start)
+            trying.start()
+            caught = self._caught(trying)
+            if caught:
+                refused = self._said(_REFUSED)
+                while refusing and self._said(_REFUSED) == refused:
+                    time.sleep(0.01)
+                self._kill_all()
+            trying.join()
+            if caught:
+                self.start()
+                if self._said(_KILLED_RECOVERING) > before:
+                    return
+            self.kill()
+        raise AssertionError(f"in {_TRIES} times it was not killed while it recovered")
+
+    def _kill_all(self) -> None:
+        doomed = self._processes()
+        for pid in doomed:
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        while any(Path(f"/proc/{pid}").exists() for pid in doomed):
+            time.sleep(0.01)
+
+    def _try_to_start(self) -> None:
+        with suppress(subprocess.SubprocessError):
+            self.start()
+
+    def _caught(self, trying: threading.Thread) -> bool:
+        """Stop the process that recovers in the middle of it; whether it was not too quick."""
+        while trying.is_alive():
+            for pid in self._processes():
+                if "startup" in _command(pid):
+                    os.kill(pid, signal.SIGSTOP)
+                    return True
+        return False
+
+    def _said(self, words: str) -> int:
+        """How often its log has these words."""
+        return (self.data / "log").read_text().count(words)
 
     @property
     def first(self) -> int:
