@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
 
 from dspex.clients import shared_budget
 from dspex.clients.budget import Account, Budget
-from dspex.clients.shared_budget import NOTHING, Claim, Joint, Share, SharedAccount, Sums
-from dspex.errors import BudgetExceededError, SharedBudgetError
+from dspex.clients.budget_shares import NOTHING, VALID_SECONDS, Claim, Share, Sums
+from dspex.clients.shared_budget import Joint, SharedAccount
+from dspex.errors import BudgetExceededError, DspexError, SharedBudgetError
 from dspex.kernel.ports import Request, Usage
 from tests.clients.clock import Clock
 
@@ -25,7 +27,9 @@ class Shares:
         self.chunk = chunk
         self.spent: dict[int, int] = {}
         self.held: dict[int, int] = {}
-        self.claims = 0
+        self.claims, self.unheard = 0, 0
+        self.meanwhile: list[Callable[[], None]] = []
+        """What happens once the next claim is kept, and before its answer is heard."""
         self.free = 0
         """Calls that were under way when the budget was set."""
 
@@ -48,13 +52,16 @@ class Access:
         if shares.budget is None:
             return Share(None)
         assert shares.budget.calls is not None
-        told = claim.spent.calls + claim.kept.calls
+        kept = claim.reserved.calls + claim.spare.calls
+        told = claim.spent.calls + kept
         assert told <= shares.spent.get(who, 0) + shares.held.get(who, 0) + shares.free, "spent what it did not hold"
-        shares.spent[who], shares.held[who] = claim.spent.calls, claim.kept.calls
+        shares.spent[who], shares.held[who], shares.unheard = claim.spent.calls, kept, claim.unheard.calls
         left = shares.budget.calls - sum(shares.spent.values()) - sum(shares.held.values())
         if 0 < claim.wanted.calls <= left:
             shares.held[who] += max(claim.wanted.calls, min(self.shares.chunk, left))
         await asyncio.sleep(0)
+        if shares.meanwhile:
+            shares.meanwhile.pop()()
         return Share(shares.budget, Sums(calls=shares.held[who]), Sums(calls=sum(shares.spent.values())))
 
 
@@ -111,9 +118,73 @@ def test_what_is_not_heard_of_in_time_is_not_spent() -> None:
         before = shares.claims
         await spend(account, 1, [])
         assert shares.claims == before
-        clock.now += shared_budget.VALID_SECONDS + 1
+        clock.now += VALID_SECONDS + 1
         await spend(account, 1, [])
         assert shares.claims == before + 1
+        await account.aclose()
+
+    asyncio.run(main())
+
+
+def test_what_was_sent_and_not_heard_of_is_told_before_anything_is_sent_after_it() -> None:
+    async def main() -> None:
+        shares = Shares(100, chunk=50)
+        account = SharedAccount(shares.of(0))
+        await account.open()
+        first, second = [await account.reserve(QUESTION) for _ in range(2)]
+        account.settle(first, None)
+        assert shares.unheard == 0
+        account.release(await account.reserve(QUESTION))
+        assert (shares.unheard, shares.spent) == (1, {0: 1})
+        account.settle(second, Usage(calls=1))
+        before = shares.claims
+        account.release(await account.reserve(QUESTION))
+        assert shares.claims == before
+        await account.aclose()
+
+    asyncio.run(main())
+
+
+def test_what_is_given_back_is_not_spent_though_nobody_heard_that_it_was_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(shared_budget, "TEND_SECONDS", 0.001)
+
+    async def main() -> None:
+        shares = Shares(100, chunk=50)
+
+        def fails() -> None:
+            if not shares.held[0]:
+                raise DspexError("the disk is gone")
+            shares.meanwhile.append(fails)
+
+        account = SharedAccount(shares.of(0))
+        await account.open()
+        await spend(account, 1, [])
+        shares.meanwhile = [fails]
+        while shares.meanwhile:
+            await asyncio.sleep(0)
+        before = shares.claims
+        await spend(account, 1, [])
+        assert shares.claims > before
+        await account.aclose()
+
+    asyncio.run(main())
+
+
+def test_an_answer_that_was_overtaken_is_asked_for_anew(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It came so late that others may have what it gave, or something else was sent in vain meanwhile."""
+    monkeypatch.setattr(shared_budget, "_AGAIN_SECONDS", 0.001)
+
+    async def main() -> None:
+        shares, clock = Shares(100, chunk=50), Clock()
+        account = SharedAccount(shares.of(0), clock=clock)
+        shares.meanwhile = [lambda: setattr(clock, "now", clock.now + VALID_SECONDS)]
+        await account.open()
+        first = await account.reserve(QUESTION)
+        assert shares.claims == 2
+        clock.now += VALID_SECONDS
+        shares.meanwhile = [lambda: account.settle(first, None)]
+        account.release(await account.reserve(QUESTION))
+        assert (shares.claims, shares.unheard) == (4, 1)
         await account.aclose()
 
     asyncio.run(main())

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import pytest
 
+from dspex.clients.elapsed import elapsed
 from dspex.clients.limiter import Limiter, Limits
 from dspex.clients.rate_leases import Ask, Lease, Used
 from dspex.clients.shared_limiter import SharedLimiter, SharedLimits, SharedRate
 from dspex.errors import ConfigurationError, DspexError
 from dspex.kernel.ports import Request
+from tests.clients.clock import Clock
 
 QUESTION = Request("x/y", [])
 SIZED = Request("x/y", [{"role": "user", "content": "x" * 288}], {"max_tokens": 100})
@@ -49,9 +51,11 @@ async def sent(limiter: SharedLimiter, times: int, request: Request = QUESTION) 
         limiter.leave()
 
 
-def limiter_over(leases: Leases, **limits: float) -> tuple[SharedLimiter, SharedRate]:
+def limiter_over(
+    leases: Leases, clock: Callable[[], float] = elapsed, **limits: float
+) -> tuple[SharedLimiter, SharedRate]:
     own = Limiter(Limits.model_validate(limits))
-    rate = SharedRate("x", own, leases)
+    rate = SharedRate("x", own, leases, clock=clock)
     return SharedLimiter(own, rate), rate
 
 
@@ -107,6 +111,26 @@ def test_a_lease_that_came_too_late_lets_nothing_out_and_the_next_is_asked_to_ho
         assert [used.amounts["requests"] for used in late] == [0] * len(late)
         assert last.amounts["requests"] == 1
         assert leases.asks[5].hold > leases.asks[0].hold
+
+    asyncio.run(main())
+
+
+def test_what_gets_on_after_its_lease_is_over_leaves_by_another() -> None:
+    """As when a process is stopped right before it sends: others have its time by then."""
+
+    async def main() -> None:
+        leases, clock, left = Leases(), Clock(), list[tuple[str, int]]()
+        limiter, rate = limiter_over(leases, clock, requests_per_minute=100)
+
+        async def leaves(name: str, stopped: float) -> None:
+            await limiter.enter(QUESTION)
+            left.append((name, len(leases.asks)))
+            clock.now += stopped
+
+        await asyncio.gather(leaves("first", 61.0), leaves("second", 0.0), leaves("third", 0.0))
+        await rate.aclose()
+        assert sorted(left) == [("first", 1), ("second", 2), ("third", 2)]
+        assert sum(used.amounts["requests"] for used in leases.over) == 5  # what was handed out too late is lost
 
     asyncio.run(main())
 

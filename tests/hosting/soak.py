@@ -1,6 +1,7 @@
 """Every occurrence of every crash point, and many random instants: `python -m tests.hosting.soak [--instants 500]`.
 
-`--part processes` kills runs and workers, `--part servers` kills PostgreSQL; without it, both are done.
+`--part processes` kills runs and workers, `--part servers` kills PostgreSQL, `--part sharing` kills and stops eight
+runs that share a budget and a rate; without it, all are done.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from tests.hosting.oracle import serving
 from tests.hosting.project import KEY, prepared
 from tests.hosting.test_killed_anywhere import killed_and_carried_on
 from tests.hosting.test_killed_servers import server_killed_and_started
+from tests.hosting.test_sharing import stormed
 from tests.servers import postgres
 
 IN_WORKERS = 10
@@ -75,12 +77,27 @@ def servers(bench: Bench, folder: Path, whole: Uninterrupted, instants: int) -> 
     return instants, repeated
 
 
+def sharing(bench: Bench, folder: Path, times: int, first: int = 1000) -> int:
+    """Kill and stop eight runs at once that share a budget and a rate, so many times; returns kills."""
+    kills, worst = 0, 0.0
+    for seed in range(first, first + times):
+        storm = stormed(bench, str(folder / f"sharing-{seed}.db"), seed)
+        kills, worst = kills + storm.kills, max(worst, storm.paid)
+        print(f"{seed}: {storm}", flush=True)
+        assert storm.paid <= 1.0
+        assert storm.crowd <= storm.allowed
+    print(f"eight runs {times} times, {kills} kills: at most ${worst:.4f} of a shared dollar", flush=True)
+    return kills
+
+
 def main() -> None:
     """Run until something does not hold, which raises."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--instants", type=int, default=500, help="at which runs are killed")
     parser.add_argument("--server-instants", type=int, default=30, help="at which a server is")
-    parser.add_argument("--part", choices=("processes", "servers"))
+    parser.add_argument("--storms", type=int, default=30, help="of eight runs that share")
+    parser.add_argument("--seed", type=int, default=1000, help="of the first storm")
+    parser.add_argument("--part", choices=("processes", "servers", "sharing"))
     given = parser.parse_args()
     os.environ[KEY] = "soak:own"
     began, kills, repeated = time.perf_counter(), 0, 0
@@ -88,15 +105,26 @@ def main() -> None:
         folder = Path(name)
         with serving(folder) as oracle, nursing() as nursery:
             bench = Bench(oracle, nursery)
-            template = asyncio.run(_template(folder, oracle.base_url))
-            whole = bench.uninterrupted(copied(template, folder))
-            if given.part != "servers":
-                kills, repeated = processes(bench, template, folder, whole, given.instants)
-            if given.part != "processes":
-                more, again = servers(bench, folder, whole, given.server_instants)
-                kills, repeated = kills + more, repeated + again
+            if given.part in (None, "sharing"):
+                kills += sharing(bench, folder, given.storms, given.seed)
+            if given.part != "sharing":
+                more, repeated = _alone(bench, folder, given)
+                kills += more
     took = time.perf_counter() - began
     print(f"{kills} kills, {repeated} calls repeated, nothing lost, in {took:.0f} s")
+
+
+def _alone(bench: Bench, folder: Path, given: argparse.Namespace) -> tuple[int, int]:
+    """One run at a time."""
+    kills = repeated = 0
+    template = asyncio.run(_template(folder, bench.oracle.base_url))
+    whole = bench.uninterrupted(copied(template, folder))
+    if given.part != "servers":
+        kills, repeated = processes(bench, template, folder, whole, given.instants)
+    if given.part != "processes":
+        more, again = servers(bench, folder, whole, given.server_instants)
+        kills, repeated = kills + more, repeated + again
+    return kills, repeated
 
 
 async def _template(folder: Path, base_url: str) -> Prepared:

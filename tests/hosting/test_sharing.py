@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import os
+import signal
+import threading
+import time
 from collections import Counter
-from dataclasses import replace
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
+from random import Random
 from typing import Unpack
 
 import pytest
 
 from dspex.clients.budget import Budget
-from dspex.clients.shared_budget import Sums
+from dspex.clients.budget_shares import Sums
 from dspex.configuration.runtimes import RuntimeSettings
 from dspex.storage import runs
 from dspex.storage.budgets import share_budget, standing
@@ -58,6 +65,65 @@ def carried(bench: Bench, given: list[Prepared]) -> None:
     pids = [bench.carry(item, "") for item in given]
     for pid, item in zip(pids, given, strict=True):
         bench.rests(pid, item.tag)
+
+
+QUICK: Mapping[str, float] = {
+    "dspex.clients.shared_budget.TEND_SECONDS": 0.1,
+    "dspex.clients.shared_budget.VALID_SECONDS": 0.5,
+    "dspex.storage.budgets.VOID_SECONDS": 1.0,
+}
+"""What a process holds is taken from it after a second, so that a stop of a little more has it taken away."""
+
+
+@dataclass(slots=True)
+class Storm:
+    """Eight runs of which one after another is killed or stopped for longer than its leases hold."""
+
+    kills: int = 0
+    stops: int = 0
+    paid: float = 0.0
+    crowd: int = 0
+    """The most requests that came in a second ..."""
+    allowed: int = A_SECOND
+    """... and how many might: those that were about to be sent when their process was stopped leave late."""
+    ended: dict[str, int] = field(default_factory=dict[str, int])
+
+
+def stormed(bench: Bench, store: str, seed: int) -> Storm:
+    """Carry eight runs through kills and stops to their rest."""
+    rng, storm, pids = Random(seed), Storm(), dict[str, int]()
+
+    def carrying(item: Prepared) -> None:
+        while True:
+            pids[item.run] = bench.carry(item, "", constants=QUICK)
+            if not ended_by_kill(bench.nursery.wait(pids[item.run])):
+                del pids[item.run]
+                return
+
+    with serving(delay=0.02) as server:
+        given = eight(bench, store, server.url, requests_per_second=A_SECOND)
+        threads = [threading.Thread(target=carrying, args=(item,)) for item in given]
+        for thread in threads:
+            thread.start()
+        while any(thread.is_alive() for thread in threads):
+            time.sleep(rng.uniform(0.05, 0.4))
+            if not (there := list(pids.values())):
+                continue
+            pid = rng.choice(there)
+            with suppress(ProcessLookupError):
+                if rng.random() < 0.6:
+                    os.kill(pid, signal.SIGKILL)
+                    storm.kills += 1
+                else:
+                    os.kill(pid, signal.SIGSTOP)
+                    time.sleep(1.2)
+                    storm.stops += 1
+                    os.kill(pid, signal.SIGCONT)
+        log = server.log()
+    storm.paid, storm.crowd = paid(log), crowded(log, 1.0 - ON_THE_WAY)
+    storm.ended = dict(Counter(item.status().state for item in given))
+    given[0].look(check_integrity)
+    return storm
 
 
 def test_eight_runs_keep_one_rate_and_one_budget_together(bench: Bench, tmp_path: Path) -> None:

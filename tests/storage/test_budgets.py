@@ -11,8 +11,10 @@ import pytest
 from sqlalchemy import Connection
 
 from dspex.clients.budget import Budget
-from dspex.clients.shared_budget import NOTHING, VOID_SECONDS, Claim, Share, Sums
+from dspex.clients.budget_shares import NOTHING, VOID_SECONDS, Claim, Share, Sums
+from dspex.clients.prices import Price, Prices
 from dspex.errors import ConfigurationError
+from dspex.kernel.ports import Request
 from dspex.storage import budgets, runs
 from dspex.storage.budgets import StoredShares, share_budget, standing
 from dspex.storage.database import Database, FencedError
@@ -92,6 +94,80 @@ def test_what_a_process_that_is_gone_held_is_given_to_others_and_its_calls_say_w
         assert found.spent.usd == pytest.approx(0.4)  # the call without an answer counts as the dearest with one
         taken_over = await gone.open()
         assert taken_over.own.usd == pytest.approx(0.4)
+
+    within(test)
+
+
+def test_what_was_taken_from_a_process_it_does_not_keep_when_it_goes_on(
+    within: Within, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It was stopped for longer than its part holds; what it has sent counts, whether or not that fits by now."""
+
+    async def test(database: Database) -> None:
+        await database.write(partial(share_budget, budget=Budget(usd=1.0)))
+        slow, quick = StoredShares(database, "slow"), StoredShares(database, "quick")
+        for share in (slow, quick):
+            await share.open()
+        await slow.claim(Claim(NOTHING, NOTHING, Sums(1, 0, 0.9)))
+
+        def later(connection: Connection) -> float:
+            return clock(connection) + VOID_SECONDS + 1
+
+        monkeypatch.setattr(budgets, "clock", later)
+        assert (await quick.claim(Claim(NOTHING, NOTHING, Sums(1, 0, 0.5)))).held.usd == pytest.approx(0.5)
+        sent = Sums(1, 0, 0.2)
+        assert (await slow.claim(Claim(NOTHING, sent, spare=Sums(0, 0, 0.7)))).held == sent
+        found = await database.read(standing)
+        assert found is not None
+        assert found.held.usd == pytest.approx(0.7)
+
+    within(test)
+
+
+def test_a_smaller_budget_takes_back_what_no_call_needs_yet(within: Within) -> None:
+    async def test(database: Database) -> None:
+        await database.write(partial(share_budget, budget=Budget(usd=10.0)))
+        first, second = StoredShares(database, "first"), StoredShares(database, "second")
+        for share in (first, second):
+            await share.open()
+            await share.claim(Claim(NOTHING, NOTHING, Sums(1, 0, 2.0)))
+        await database.write(partial(share_budget, budget=Budget(usd=1.5)))
+        claim = Claim(Sums(1, 0, 0.5), Sums(1, 0, 0.1), spare=Sums(0, 0, 1.4))
+        assert (await first.claim(claim)).held.usd == pytest.approx(0.1)  # the second still holds two dollars
+        assert (await second.claim(claim)).held.usd == pytest.approx(0.1 + 0.3)
+        assert (await first.claim(claim)).held.usd == pytest.approx(0.1)  # and nothing is left
+
+    within(test)
+
+
+def test_what_is_paid_before_a_process_notices_the_budget_counts(within: Within) -> None:
+    async def test(database: Database) -> None:
+        await database.write(lambda c: bought(c, "one", [0.1]))
+        await database.write(partial(share_budget, budget=Budget(usd=1.0)))
+        await database.write(lambda c: bought(c, "one", [0.2, 0.2], sends=2))
+        assert (await StoredShares(database, "one").open()).own.usd == pytest.approx(0.1 + 0.8)
+
+    within(test)
+
+
+def test_a_sending_whose_answer_was_lost_counts_as_the_most_that_it_can_take(within: Within) -> None:
+    """Also once it was sent again, for less; and what no row says as the process has said it."""
+
+    async def test(database: Database) -> None:
+        await database.write(partial(share_budget, budget=Budget(usd=9.0)))
+        prices, shares = Prices({"m/one": Price(input=0.0, output=100_000.0)}), StoredShares(database, "run")
+        await shares.open()
+        await shares.claim(Claim(NOTHING, NOTHING, Sums(1, 0, 5.0)))
+        limited = Request("m/one", ({"role": "user", "content": "hello"},), {"max_tokens": 20}, 0)
+        killed = await begun(database, "run", prices)
+        assert await killed.begin("k", limited) is None
+        opened = await shares.open()
+        assert opened.own.usd == pytest.approx(2.0)
+        await shares.claim(Claim(Sums(2, 20, 2.25), Sums(1, 20, 2.0), Sums(1, 0, 2.0), unheard=Sums(1, 0, 0.25)))
+        again = await begun(database, "run", prices)
+        assert await again.begin("k", limited) is None
+        await again.put("k", limited, answer("yes"))
+        assert (await shares.open()).own.usd == pytest.approx(2.0 + 0.5 + 0.25)
 
     within(test)
 

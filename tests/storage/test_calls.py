@@ -8,6 +8,7 @@ from typing import Any
 
 from sqlalchemy import Connection, select
 
+from dspex.clients.prices import Prices
 from dspex.kernel.ports import Completion, Request, Usage
 from dspex.storage import runs
 from dspex.storage.calls import DatabaseCallStore
@@ -24,13 +25,13 @@ def answer(text: str) -> Completion:
     return Completion(text, "stop", USAGE, "one", (), False)
 
 
-async def begun(database: Database, run: str = "run") -> DatabaseCallStore:
+async def begun(database: Database, run: str = "run", prices: Prices | None = None) -> DatabaseCallStore:
     """The store of a process that has just taken the run over."""
     if not await database.read(lambda c: [row for row in runs.listed(c) if row.id == run]):
         spec: dict[str, Any] = {"id": run, "name": run, "spec": {}, "budget": {}, "strategy": "auto", "seed": 0}
         await database.write(lambda c: runs.create(c, spec))
     epoch = await database.write(lambda c: runs.claim(c, run, "", None))
-    return DatabaseCallStore(database, run, epoch, runs.fence(run, epoch))
+    return DatabaseCallStore(database, run, epoch, runs.fence(run, epoch), prices=prices)
 
 
 def states(connection: Connection) -> dict[str, tuple[str, int]]:

@@ -206,7 +206,11 @@ _OF_2 = MetaData(naming_convention=metadata.naming_convention)
 _CALLS_OF_2 = Table(
     "calls",
     _OF_2,
-    *(Column(item.name, item.type, primary_key=item.name == "key", nullable=item.nullable) for item in calls.c),
+    *(
+        Column(item.name, item.type, primary_key=item.name == "key", nullable=item.nullable)
+        for item in calls.c
+        if not item.name.startswith("most_")
+    ),
     CheckConstraint("state IN ('intent', 'done', 'unknown')", name="state"),
     Index(None, "run", "state", "sends"),
 )

@@ -16,7 +16,7 @@ from dspex.cli.options import Calls, Json, Store, Tokens, Usd
 from dspex.cli.output import counted, emit, say
 from dspex.cli.storing import reading, store_named, writing
 from dspex.clients.budget import Budget
-from dspex.clients.shared_budget import Sums, limited
+from dspex.clients.budget_shares import Sums, limited
 from dspex.hosting.stores import opened
 from dspex.storage import upkeep
 from dspex.storage.budgets import Standing, share_budget, standing

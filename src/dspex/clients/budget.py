@@ -218,6 +218,14 @@ def bound(request: Request, budget: Budget, prices: Prices) -> Reservation:
     return Reservation(1, asked + (answer or 0), 0.0 if price is None else price.usd(asked, answer or 0))
 
 
+def at_most(request: Request, prices: Prices) -> tuple[int | None, float | None]:
+    """Tokens and dollars that one attempt of `request` can take at most, whatever is limited; None: nobody can tell."""
+    price, asked, answer = prices.of(request.model), prompt_tokens(request), answer_tokens(request)
+    if answer is None:
+        return None, price.usd(asked, 0) if price is not None and price.output == 0 else None
+    return asked + answer, None if price is None else price.usd(asked, answer)
+
+
 def most(reservation: Reservation) -> Usage:
     """What an attempt that may have been billed is taken to have used: all that was reserved for it."""
     return replace(NO_USAGE, calls=reservation.calls, input_tokens=reservation.tokens, usd=reservation.usd)

@@ -3,95 +3,24 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from dataclasses import dataclass, fields
-from typing import Protocol
+from dataclasses import dataclass
 
 from dspex.clients.budget import ONE_CALL, Budget, bound, most
+from dspex.clients.budget_shares import DRIFT, NOTHING, VALID_SECONDS, BudgetShares, Claim, Sums, limited
+from dspex.clients.elapsed import elapsed
 from dspex.clients.prices import Prices
 from dspex.errors import DspexError, SharedBudgetError
 from dspex.kernel.ports import BudgetAccount, Request, Reservation, Usage
 
 TEND_SECONDS = 2.0
 """So often a process says what it has spent, and gives back what it does not need."""
-VALID_SECONDS = 15.0
-"""What a process holds it may spend for so long after it last asked."""
-VOID_SECONDS = 2 * VALID_SECONDS
-"""After so long it is taken from a process that is not heard of, and its rows say what it has spent."""
-PARTS = 50
-"""A process takes about one of so many parts of what is left."""
 _AGAIN_SECONDS = 0.25
-_DIGITS, _DRIFT = 12, 1e-9
-"""Sums of fractions of dollars drift; by less than this."""
-
-
-@dataclass(frozen=True, slots=True)
-class Sums:
-    """Amounts of everything that a budget can limit but time."""
-
-    calls: int = 0
-    tokens: int = 0
-    usd: float = 0.0
-
-    def __add__(self, other: Sums) -> Sums:
-        return Sums(self.calls + other.calls, self.tokens + other.tokens, round(self.usd + other.usd, _DIGITS))
-
-    def __sub__(self, other: Sums) -> Sums:
-        return Sums(self.calls - other.calls, self.tokens - other.tokens, round(self.usd - other.usd, _DIGITS))
-
-    def within(self, room: Sums, budget: Budget) -> bool:
-        """Whether it fits into `room`, as far as the budget limits it."""
-        return all(getattr(self, unit) <= getattr(room, unit) + _DRIFT for unit in limited(budget))
-
-
-UNITS: tuple[str, ...] = tuple(item.name for item in fields(Sums))
-NOTHING = Sums()
 _A_CALL = Sums(calls=1)
 FREE = Reservation(0, 0, 0.0)
 """Of a call that nothing had to be reserved for."""
-
-
-def limited(budget: Budget) -> list[str]:
-    """What the budget limits of what can be shared."""
-    return [unit for unit in UNITS if getattr(budget, unit) is not None]
-
-
-@dataclass(frozen=True, slots=True)
-class Claim:
-    """What one run says and asks: all that it has spent, what it keeps beyond that, and what it wants at least more."""
-
-    spent: Sums
-    kept: Sums
-    wanted: Sums = NOTHING
-
-
-@dataclass(frozen=True, slots=True)
-class Share:
-    """What a run may spend beyond what it has spent, and how things stand. `budget` None: nothing is shared."""
-
-    budget: Budget | None
-    held: Sums = NOTHING
-    spent: Sums = NOTHING
-    """By all runs, as far as is known."""
-    own: Sums = NOTHING
-    """Of it, by this run."""
-
-
-class BudgetShares(Protocol):
-    """One run's access to the budget of its store.
-
-    Contract: what all runs have spent and hold never adds up to more than the budget, whichever process dies.
-    Raises StorageError, and FencedError where another process carries the run.
-    """
-
-    async def open(self) -> Share:
-        """Take over whatever an earlier process of the run held: what it spent is told from its rows."""
-        ...
-
-    async def claim(self, claim: Claim) -> Share: ...
 
 
 @dataclass(slots=True)
@@ -109,14 +38,20 @@ class SharedAccount:
     """
 
     def __init__(
-        self, shares: BudgetShares, prices: Prices | None = None, *, clock: Callable[[], float] = time.monotonic
+        self,
+        shares: BudgetShares,
+        prices: Prices | None = None,
+        *,
+        clock: Callable[[], float] = elapsed,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
-        self._shares, self._prices, self._clock = shares, prices or Prices(), clock
+        self._shares, self._prices, self._clock, self._sleep = shares, prices or Prices(), clock, sleep
         self.budget: Budget | None = None
         self._spent, self._reserved, self._left = NOTHING, NOTHING, NOTHING
+        self._unheard, self._told = NOTHING, NOTHING
         self._low = NOTHING
         self._valid = 0.0
-        self._active, self._frozen = False, False
+        self._active, self._frozen, self._looking = False, False, False
         self._waiting: deque[_Place] = deque()
         self._claiming: asyncio.Task[None] | None = None
         self._tending: asyncio.Task[None] | None = None
@@ -133,7 +68,7 @@ class SharedAccount:
                 task.cancel()
                 await asyncio.wait([task])
         if self.budget is not None:
-            await self._shares.claim(Claim(self._spent, self._reserved))
+            await self._shares.claim(Claim(self._spent, self._reserved, unheard=self._unheard))
 
     async def reserve(self, request: Request) -> Reservation:
         if self.budget is None:
@@ -141,7 +76,10 @@ class SharedAccount:
         wanted = bound(request, self.budget, self._prices)
         sums = _sums(wanted)
         self._active = True
-        ready = not self._frozen and not self._waiting and self._clock() < self._valid
+        # A sending that was not heard of is told to the store before anything is sent after it: a row says of a call
+        # only that it was sent last, and would say no more if the process died.
+        told = self._unheard == self._told
+        ready = told and not self._frozen and not self._waiting and self._clock() < self._valid
         if ready and sums.within(self._left, self.budget):
             self._hold(sums)
             if not self._low.within(self._left, self.budget):
@@ -161,11 +99,13 @@ class SharedAccount:
         return wanted
 
     def settle(self, reservation: Reservation, usage: Usage | None) -> None:
-        if reservation is FREE and self.budget is None:
+        if reservation is FREE and self.budget is None and not self._looking:
             return
-        usage = most(reservation) if usage is None else usage
+        heard, usage = usage is not None, most(reservation) if usage is None else usage
         used = Sums(usage.calls, usage.input_tokens + usage.output_tokens, usage.usd or 0.0)
         self._spent += used
+        if not heard:
+            self._unheard += used
         self._left -= used
         self.release(reservation)
 
@@ -190,7 +130,7 @@ class SharedAccount:
                 self._hand_out()
                 if not self._waiting:
                     return
-                await asyncio.sleep(_AGAIN_SECONDS)
+                await self._sleep(_AGAIN_SECONDS)
         except Exception as error:  # where nobody waits, the next that has to will hear of it
             waiting, self._waiting = self._waiting, deque()
             for place in waiting:
@@ -202,15 +142,17 @@ class SharedAccount:
     async def _renew(self, keep: bool) -> None:
         """Say what is spent, and what is kept: with what is left here, or where that is not enough or not needed,
         without it. Then nobody may take of it until the answer is there."""
-        asked, spent, waiting = self._clock(), self._spent, bool(self._waiting)
-        kept = self._reserved + self._left if keep and not waiting else self._reserved
+        asked, spent, unheard = self._clock(), self._spent, self._unheard
         wanted = _sums(self._waiting[0].wanted) if self._waiting else _A_CALL if keep else NOTHING
-        self._frozen = not keep or waiting
+        self._frozen = bool(self._waiting) or not keep
+        spare = NOTHING if self._frozen else self._left
+        if self._frozen:
+            self._left = NOTHING  # also where no answer comes: the store may have heard
         try:
-            share = await self._shares.claim(Claim(spent, kept, wanted))
+            share = await self._shares.claim(Claim(spent, self._reserved, wanted, spare, unheard))
         finally:
             self._frozen = False
-        self.budget = share.budget
+        self.budget, self._told = share.budget, unheard
         self._left = share.held - (self._spent - spent) - self._reserved
         self._low = Sums(self._left.calls // 4, self._left.tokens // 4, self._left.usd / 4)
         self._valid = asked + VALID_SECONDS
@@ -218,6 +160,9 @@ class SharedAccount:
             _check(share.budget, share.spent, self._waiting[0])
 
     def _hand_out(self) -> None:
+        """To those who wait, unless the answer came so late that it may have been taken away again."""
+        if self.budget is not None and (self._clock() >= self._valid or self._unheard != self._told):
+            return
         while self._waiting and (self.budget is None or _sums(self._waiting[0].wanted).within(self._left, self.budget)):
             place = self._waiting.popleft()
             if not place.future.done():
@@ -227,7 +172,7 @@ class SharedAccount:
     async def _tend(self) -> None:
         """Tell now and then what was spent, and give back what nobody came for; see whether a budget is shared now."""
         while True:
-            await asyncio.sleep(TEND_SECONDS)
+            await self._sleep(TEND_SECONDS)
             active, self._active = self._active, False
             if self.budget is None:
                 with suppress(DspexError):  # a store that is gone shows elsewhere
@@ -236,8 +181,13 @@ class SharedAccount:
                 self._claim(keep=active)
 
     async def _look(self) -> None:
-        share = await self._shares.open()
-        self.budget, self._spent, self._left = share.budget, share.own, NOTHING - self._reserved
+        self._looking, spent, unheard = True, self._spent, self._unheard
+        try:
+            share = await self._shares.open()
+        finally:
+            self._looking = False
+        self.budget, self._spent, self._left = share.budget, share.own + (self._spent - spent), NOTHING - self._reserved
+        self._unheard, self._told = share.unheard + (self._unheard - unheard), share.unheard
 
 
 def _check(budget: Budget, spent: Sums, first: _Place) -> None:
@@ -245,7 +195,7 @@ def _check(budget: Budget, spent: Sums, first: _Place) -> None:
     wanted = _sums(first.wanted)
     for unit in limited(budget):
         limit, gone, more = (getattr(item, unit) for item in (budget, spent, wanted))
-        if gone + more > limit + _DRIFT:
+        if gone + more > limit + DRIFT:
             raise SharedBudgetError(_refusal(unit, limit, gone, more, first.request.model))
 
 

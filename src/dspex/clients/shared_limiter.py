@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import math
-import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 
+from dspex.clients.elapsed import elapsed
 from dspex.clients.limiter import Limiter, Rate, Unit, amounts_of
 from dspex.clients.rate_leases import Amounts, Ask, Lease, RateLeases, Used
 from dspex.errors import DspexError
@@ -57,7 +57,8 @@ class _Chunk:
 @dataclass(slots=True)
 class _Place:
     amounts: Amounts
-    future: asyncio.Future[None]
+    future: asyncio.Future[float]
+    """Until when it may leave."""
 
 
 class SharedRate:
@@ -73,7 +74,7 @@ class SharedRate:
         limiter: Limiter,
         leases: RateLeases,
         *,
-        clock: Callable[[], float] = time.monotonic,
+        clock: Callable[[], float] = elapsed,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
         self._name, self._limiter, self._leases = name, limiter, leases
@@ -98,15 +99,25 @@ class SharedRate:
             if chunk.requests < _AHEAD * chunk.lease.amounts["requests"]:
                 self._ask()
             return
-        place = _Place(amounts, asyncio.get_running_loop().create_future())
-        self._waiting.append(place)
-        self._ask()
+        place = self._queued(amounts)
         try:
-            await place.future
+            # A process that was stopped, or is busy with something else, gets on late: the time is another's then.
+            while await place.future <= self._clock():
+                self._short = min(_LONGEST_HOLD, self._short * 2)
+                place = self._queued(amounts, again=True)
         except asyncio.CancelledError:
             if place in self._waiting:
                 self._waiting.remove(place)
             raise
+
+    def _queued(self, amounts: Amounts, *, again: bool = False) -> _Place:
+        place = _Place(amounts, asyncio.get_running_loop().create_future())
+        if again:
+            self._waiting.appendleft(place)
+        else:
+            self._waiting.append(place)
+        self._ask()
+        return place
 
     async def aclose(self) -> None:
         """Give back what is left. Whoever still waits is cancelled."""
@@ -208,7 +219,7 @@ class SharedRate:
             place = self._waiting.popleft()
             if not place.future.done():
                 chunk.take(place.amounts, now)
-                place.future.set_result(None)
+                place.future.set_result(chunk.until)
 
     async def _tell(self) -> None:
         if over := tuple(self._over):

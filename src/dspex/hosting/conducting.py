@@ -31,7 +31,7 @@ from dspex.hosting.seating import Seat
 from dspex.hosting.specification import RunSpec
 from dspex.hosting.timing import carried_for, keep, running
 from dspex.hosting.waiting import OUTAGE, Patience, back, reason, rested
-from dspex.kernel.ports import JSON, CallStore, Event, Runtime, Usage
+from dspex.kernel.ports import JSON, CallStore, Event, Usage
 from dspex.optimization.asking import Desk
 from dspex.optimization.interruption import Interrupted, Interruption, Wish
 from dspex.optimization.options import SearchOptions
@@ -166,8 +166,10 @@ class _Conductor:
         told = isinstance(self._executor, Desk)
         if self._spec.isolation is None and not told and not isinstance(self._executor, NotedExecutor):
             self._executor = await noting(flight_of(self.database.location, self.id), ledger, self._executor)
-        calls = DatabaseCallStore(self.database, self.id, self.seat.epoch, self.guard, booked=ledger.booked_calls())
-        runtime, sharing = built.runtime, await self._sharing(built.runtime)
+        prices = built.runtime.lm.policies.prices if isinstance(built.runtime.lm, ModelStack) else Prices()
+        booked = ledger.booked_calls()
+        calls = DatabaseCallStore(self.database, self.id, self.seat.epoch, self.guard, booked=booked, prices=prices)
+        runtime, sharing = built.runtime, await self._sharing(prices)
         if isinstance(runtime.lm, ModelStack):
             store: CallStore = calls
             if (memory := runtime.lm.policies.store) is not None:
@@ -207,9 +209,8 @@ class _Conductor:
         keep(connection, self.id, result.seconds, going=False)
         conclude(connection, self.seat.run, result, ended)
 
-    async def _sharing(self, runtime: Runtime) -> tuple[SharedLimits, SharedAccount]:
+    async def _sharing(self, prices: Prices) -> tuple[SharedLimits, SharedAccount]:
         """What the run keeps together with the others of the store: rates, and a budget where there is one."""
-        prices = runtime.lm.policies.prices if isinstance(runtime.lm, ModelStack) else Prices()
         account = SharedAccount(StoredShares(self.database, self.id, self.guard), prices)
         await account.open()
         return SharedLimits(StoredRates(self.database)), account

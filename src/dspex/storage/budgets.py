@@ -9,11 +9,12 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, replace
 from functools import partial
+from typing import Any
 
-from sqlalchemy import Connection, bindparam, func, select
+from sqlalchemy import ColumnElement, Connection, ScalarSelect, bindparam, case, func, or_, select
 
 from dspex.clients.budget import Budget
-from dspex.clients.shared_budget import NOTHING, PARTS, UNITS, VOID_SECONDS, Claim, Share, Sums, limited
+from dspex.clients.budget_shares import NOTHING, PARTS, UNITS, VOID_SECONDS, Claim, Share, Sums, limited
 from dspex.errors import ConfigurationError
 from dspex.storage.database import Database, Guard
 from dspex.storage.rates import clock
@@ -38,11 +39,13 @@ class Standing:
 
 @dataclass(frozen=True, slots=True)
 class _Entry:
-    """One run's part. After `until` its process is not heard of any more."""
+    """One run's part. After `until` its process is not heard of any more; 0: none of it was heard of yet."""
 
     spent: Sums
-    held: Sums
-    until: float
+    held: Sums = NOTHING
+    until: float = 0.0
+    unheard: Sums = NOTHING
+    """Of what is spent, what rows of calls do not say."""
 
 
 class StoredShares:
@@ -79,7 +82,7 @@ def share_budget(connection: Connection, budget: Budget | None) -> None:
         return
     connection.execute(leases.insert().values(name=_BUDGET, **values))
     for run, spent in _paid(connection).items():
-        _keep(connection, run, _Entry(spent, NOTHING, 0.0), {})
+        _keep(connection, run, _Entry(spent), {})
 
 
 def standing(connection: Connection) -> Standing | None:
@@ -97,9 +100,9 @@ def _opened(connection: Connection, run: str) -> Share:
     if budget is None:
         return Share(None)
     entries = _entries(connection)
-    entry = _Entry(_ended(connection, budget, run, entries.get(run)), NOTHING, clock(connection) + VOID_SECONDS)
+    entry = _ended(connection, budget, run, entries.get(run), clock(connection) + VOID_SECONDS)
     _keep(connection, run, entry, entries)
-    return Share(budget, own=entry.spent)
+    return Share(budget, own=entry.spent, unheard=entry.unheard)
 
 
 def _claimed(connection: Connection, run: str, claim: Claim) -> Share:
@@ -108,42 +111,59 @@ def _claimed(connection: Connection, run: str, claim: Claim) -> Share:
         return Share(None, own=claim.spent)
     now, entries = clock(connection), _entries(connection)
     others = {name: entry for name, entry in entries.items() if name != run}
-    left = _left(budget, claim, others.values())
+    had = entries.get(run, _Entry(NOTHING))
+    # What was taken from a process that did not move for a while is another's by now, whatever it thinks it holds.
+    spare = claim.spare.cut(had.spent + had.held - claim.spent - claim.reserved)
+    kept = claim.reserved + spare
+    left = _left(budget, claim.spent + kept, others.values())
+    over = spare - spare.cut(spare + left)  # beyond a budget that is smaller by now
+    kept, left = kept - over, left + over
     if claim.wanted != NOTHING and not claim.wanted.within(left, budget):
         for name in [name for name, entry in others.items() if entry.held != NOTHING and entry.until < now]:
-            others[name] = _Entry(_ended(connection, budget, name, others[name]), NOTHING, now)
+            others[name] = _ended(connection, budget, name, others[name], now)
             _keep(connection, name, others[name], entries)
-        left = _left(budget, claim, others.values())
-    held = claim.kept
+        left = _left(budget, claim.spent + kept, others.values())
     if claim.wanted != NOTHING and claim.wanted.within(left, budget):
-        held = held + _part(budget, claim.wanted, left)
-    _keep(connection, run, _Entry(claim.spent, held, now + VOID_SECONDS), entries)
+        kept = kept + _part(budget, claim.wanted, left)
+    _keep(connection, run, _Entry(claim.spent, kept, now + VOID_SECONDS, claim.unheard), entries)
     spent = sum((entry.spent for entry in others.values()), claim.spent)
-    return Share(budget, held, spent, claim.spent)
+    return Share(budget, kept, spent, claim.spent, claim.unheard)
 
 
-def _ended(connection: Connection, budget: Budget, run: str, entry: _Entry | None) -> Sums:
-    """What a run has spent whose process is gone: what its calls say, at least what that process said itself, and never
-    more than it held. Where its calls were all lost, and so cannot say, that is what counts."""
+def _ended(connection: Connection, budget: Budget, run: str, entry: _Entry | None, until: float) -> _Entry:
+    """A run whose process is gone, or not heard of: it has spent what its calls say, at least what that process said
+    itself, and never more than it held. Where its calls were all lost and do not say what they take at most, that is
+    what counts."""
     paid = _paid(connection, run).get(run, NOTHING)
-    if entry is None:
-        return paid
-    most = entry.spent + entry.held
-    heard = select(calls.c.key).where(calls.c.run == run, calls.c.state == "done").limit(1)
-    if paid.calls and connection.execute(heard).first() is None:
+    if entry is None or not entry.until:
+        return _Entry(paid, until=until)
+    paid, most = paid + entry.unheard, entry.spent + entry.held
+    if _unknown(connection, budget, run):
         paid = replace(most, calls=paid.calls)
-    return replace(
+    spent = replace(
         paid,
         **{
             unit: max(getattr(entry.spent, unit), min(getattr(paid, unit), getattr(most, unit)))
             for unit in limited(budget)
         },
     )
+    return _Entry(spent, NOTHING, until, entry.unheard)
 
 
-def _left(budget: Budget, claim: Claim, others: Iterable[_Entry]) -> Sums:
+def _unknown(connection: Connection, budget: Budget, run: str) -> bool:
+    """Whether calls of a run were lost that do not say what they take, and none of it was answered to tell from."""
+    columns = [column for unit, column in (("tokens", calls.c.most_tokens), ("usd", calls.c.most_usd))
+               if unit in limited(budget)]  # fmt: skip
+    if not columns:
+        return False
+    lost = select(calls.c.key).where(calls.c.run == run, calls.c.state != "done", or_(*(c.is_(None) for c in columns)))
+    heard = select(calls.c.key).where(calls.c.run == run, calls.c.state == "done")
+    return connection.execute(lost.limit(1)).first() is not None and connection.execute(heard.limit(1)).first() is None
+
+
+def _left(budget: Budget, own: Sums, others: Iterable[_Entry]) -> Sums:
     """What neither is spent nor held by anybody, in what the budget limits."""
-    gone = sum((entry.spent + entry.held for entry in others), claim.spent + claim.kept)
+    gone = sum((entry.spent + entry.held for entry in others), own)
     return Sums(**{unit: getattr(budget, unit) or 0 for unit in UNITS}) - gone
 
 
@@ -171,12 +191,13 @@ def _entries(connection: Connection) -> dict[str, _Entry]:
     found: dict[str, _Entry] = {}
     for row in connection.execute(query):
         data = unpacked(row.data)
-        found[row.name.removeprefix(_RUN)] = _Entry(Sums(**data["spent"]), Sums(**data["held"]), row.period)
+        sums = {name: Sums(**data[name]) for name in ("spent", "held", "unheard") if name in data}
+        found[row.name.removeprefix(_RUN)] = _Entry(**sums, until=row.period)
     return found
 
 
 def _keep(connection: Connection, run: str, entry: _Entry, known: dict[str, _Entry]) -> None:
-    data = packed({"spent": asdict(entry.spent), "held": asdict(entry.held)})
+    data = packed({name: asdict(getattr(entry, name)) for name in ("spent", "held", "unheard")})
     values = {"period": entry.until, "used": entry.spent.usd, "data": data}
     if run in known:
         connection.execute(leases.update().where(leases.c.name == _RUN + run).values(values))
@@ -187,20 +208,23 @@ def _keep(connection: Connection, run: str, entry: _Entry, known: dict[str, _Ent
 def _paid(connection: Connection, run: str | None = None) -> dict[str, Sums]:
     """What runs have spent as far as their calls say, by run; every sending counts.
 
-    What a sending cost whose answer was lost nobody knows: it counts as much as the dearest answer in the store, since
-    a run that was killed early has heard few of its own.
+    What a sending cost whose answer was lost nobody knows: it counts as the most that it can take, which is what was
+    set aside for it. Where its row does not say (an older DSPEx wrote it, or it had no such limit) it counts as much as
+    the dearest answer in the store.
     """
     size = func.coalesce(calls.c.input_tokens + calls.c.output_tokens, 0)
     every = calls.alias("every")
     longest = select(func.max(every.c.input_tokens + every.c.output_tokens)).scalar_subquery()
     dearest = select(func.max(every.c.usd)).scalar_subquery()
-    done = calls.c.state == "done"
-    lost = func.coalesce(func.sum(calls.c.sends).filter(calls.c.state != "done"), 0)
-    query = select(
-        calls.c.run,
-        func.sum(calls.c.sends),
-        func.coalesce(func.sum(size * calls.c.sends).filter(done), 0) + lost * func.coalesce(longest, 0),
-        func.coalesce(func.sum(calls.c.usd * calls.c.sends).filter(done), 0.0) + lost * func.coalesce(dearest, 0.0),
-    )
+    tokens = _sendings(size, calls.c.most_tokens, longest)
+    usd = _sendings(func.coalesce(calls.c.usd, 0.0), calls.c.most_usd, dearest)
+    query = select(calls.c.run, func.sum(calls.c.sends), func.sum(tokens), func.sum(usd))
     query = query.where(calls.c.run != "" if run is None else calls.c.run == run).group_by(calls.c.run)
     return {row[0]: Sums(int(row[1]), int(row[2]), float(row[3])) for row in connection.execute(query)}
+
+
+def _sendings(told: ColumnElement[Any], most: ColumnElement[Any], otherwise: ScalarSelect[Any]) -> ColumnElement[Any]:
+    """What all sendings of a call took: one as told where there is an answer, each other the most."""
+    lost = case((most > told, most), else_=told)
+    answered = told + (calls.c.sends - 1) * lost
+    return case((calls.c.state == "done", answered), else_=calls.c.sends * func.coalesce(most, otherwise, 0))

@@ -11,6 +11,8 @@ from typing import Any
 from sqlalchemy import ARRAY, Connection, Insert, Select, String, bindparam, delete, func, literal_column, select
 from sqlalchemy.dialects import postgresql, sqlite
 
+from dspex.clients.budget import at_most
+from dspex.clients.prices import Prices
 from dspex.clients.remembered import from_memory
 from dspex.kernel.ports import Completion, Request, Usage
 from dspex.storage.database import Database, Guard
@@ -22,6 +24,8 @@ from dspex.storage.tables import calls
 class _Begun:
     key: str
     model: str
+    most: tuple[int | None, float | None]
+    """Tokens and dollars."""
     future: asyncio.Future[_Known | None]
 
 
@@ -43,6 +47,8 @@ class DatabaseCallStore:
     the same time: so each sending counts where it was paid. A call that an earlier owner of the run had sent without
     hearing of it is `unknown`; sending it again adds to its `sends`, which is what `repeated_calls` counts.
 
+    With `prices` an intent says what its sending takes at most, which is what it counts as should its answer be lost.
+
     `booked` are the calls that the run's ledger accounts for. An answer that the run bought but, because it was killed,
     never booked, comes back with what it cost, once: so the ledger ends as it would have without the kill.
     """
@@ -55,9 +61,10 @@ class DatabaseCallStore:
         guard: Guard | None = None,
         *,
         booked: Iterable[str] = (),
+        prices: Prices | None = None,
     ) -> None:
         self._database, self._run, self._epoch, self._guard = database, run, epoch, guard
-        self._booked = set(booked)
+        self._booked, self._prices = set(booked), prices or Prices()
         self._begun: list[_Begun] = []
         self._flushing: set[asyncio.Task[None]] = set()
 
@@ -68,7 +75,7 @@ class DatabaseCallStore:
         return None if text is None else completion_of(text, key)
 
     async def begin(self, key: str, request: Request) -> Completion | None:
-        entry = _Begun(key, request.model, asyncio.get_running_loop().create_future())
+        entry = _Begun(key, request.model, at_most(request, self._prices), asyncio.get_running_loop().create_future())
         self._begun.append(entry)
         if len(self._begun) == 1:
             task = asyncio.create_task(self._flush())
@@ -86,7 +93,8 @@ class DatabaseCallStore:
     async def put(self, key: str, request: Request, completion: Completion) -> None:
         usage, now = completion.usage, time.time()
         row = {
-            **self._intent(key, request.model, now), "state": "done", "completion": completion_text(completion),
+            **self._intent(key, request.model, (None, None), now), "state": "done",
+            "completion": completion_text(completion),
             "input_tokens": usage.input_tokens, "output_tokens": usage.output_tokens, "usd": usage.usd, "finished": now,
         }  # fmt: skip
         await self._database.append(_FINISH, row, self._guard)
@@ -103,7 +111,7 @@ class DatabaseCallStore:
         begun, self._begun = self._begun, []
 
         def work(connection: Connection) -> dict[str, _Known]:
-            return self._look_up_and_intend(connection, {item.key: item.model for item in begun})
+            return self._look_up_and_intend(connection, {item.key: item for item in begun})
 
         try:
             found = await self._database.write(work, self._guard)
@@ -118,9 +126,9 @@ class DatabaseCallStore:
             if not item.future.done():
                 item.future.set_result(found.get(item.key))
 
-    def _look_up_and_intend(self, connection: Connection, models: Mapping[str, str]) -> dict[str, _Known]:
+    def _look_up_and_intend(self, connection: Connection, begun: Mapping[str, _Begun]) -> dict[str, _Known]:
         """Answers that are there; for all others the intent is written."""
-        keys = list(models)
+        keys = list(begun)
         given = {"keys": keys if connection.dialect.name == "postgresql" else packed(keys)}
         found: dict[str, _Known] = {}
         again: set[str] = set()
@@ -131,7 +139,8 @@ class DatabaseCallStore:
             elif mine:
                 again.add(row.key)
         now = time.time()
-        new = [self._intent(key, models[key], now) for key in keys if key not in found and key not in again]
+        missing = [begun[key] for key in keys if key not in found and key not in again]
+        new = [self._intent(item.key, item.model, item.most, now) for item in missing]
         if again := again - found.keys():
             own = (calls.c.run == self._run, calls.c.key.in_(sorted(again)))
             values = {"sends": calls.c.sends + 1, "epoch": self._epoch, "started": now, "state": "intent"}
@@ -140,10 +149,10 @@ class DatabaseCallStore:
             _INTEND.execute_all(connection, new)
         return found
 
-    def _intent(self, key: str, model: str, now: float) -> dict[str, Any]:
+    def _intent(self, key: str, model: str, most: tuple[int | None, float | None], now: float) -> dict[str, Any]:
         return {
             "key": key, "run": self._run, "epoch": self._epoch, "state": "intent", "sends": 1, "model": model,
-            "started": now,
+            "started": now, "most_tokens": most[0], "most_usd": most[1],
         }  # fmt: skip
 
 

@@ -17,7 +17,7 @@ from sqlalchemy import (
     UniqueConstraint,
 )
 
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
 """What this DSPEx reads and writes; a database of a higher one is refused."""
 
 metadata = MetaData(
@@ -176,10 +176,12 @@ calls = Table(
     Column("usd", Float),
     Column("started", Float, nullable=False),
     Column("finished", Float),
+    Column("most_tokens", BigInteger),
+    Column("most_usd", Float),
     CheckConstraint("state IN ('intent', 'done', 'unknown')", name="state"),
     Index(None, "run", "state", "sends"),
 )
-"""Calls of models, by request and by the run that sent it.
+"""Calls of models, by request and by the run that sent it. `most_*`: what a sending takes at most, where that is known.
 
 They lie in the order in which they began: by key, which is random, each would take its own page.
 """
