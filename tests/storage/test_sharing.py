@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from random import Random
@@ -50,7 +50,8 @@ class Walk:
         self.asking: list[asyncio.Task[Any]] = []
         self.asked: dict[str, list[Any]] = {run: [] for run in RUNS}
 
-    async def over(self, steps: int) -> None:
+    async def over(self, steps: int, shares: Iterator[float] | None = None) -> None:
+        """So many random steps; with `shares`, the first run hears of one call, and is killed with four under way."""
         await self.world.database.write(emptied)
         await self.world.database.write(partial(share_budget, budget=self.budget))
         for run in RUNS:
@@ -61,6 +62,15 @@ class Walk:
             await act()
             await self.world.rests()
             self.check()
+        if shares is not None:
+            self.world.share = partial(next, shares)
+            for sizes in ([20], [70, 80, 80, 90]):
+                for size in sizes:
+                    self.carriers["one"].ask(question(f"one {size}", size))
+                await self.world.passes(1.0)
+                if len(sizes) == 1:
+                    self.world.answer(self.world.wire[0], "yes")
+                    await self.world.rests()
         await self.end()
 
     def check(self) -> None:
@@ -139,6 +149,17 @@ class Walk:
             if not self.carriers[run].gate.moving:
                 await self.taken(run)
                 return
+
+
+def test_what_was_lost_may_be_dearer_than_every_answer_before(within: Within, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A run is killed early, when all that was answered in the store was cheap."""
+
+    async def test(database: Database) -> None:
+        walk = Walk(database, 0)
+        monkeypatch.setattr(budgets, "clock", walk.world.clock)
+        await walk.over(0, shares=itertools.chain([0.05], itertools.repeat(1.0)))
+
+    within(test)
 
 
 @pytest.mark.parametrize("part", range(4))
