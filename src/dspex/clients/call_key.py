@@ -27,7 +27,8 @@ _heads: dict[tuple[str, bytes], str] = {}
 
 def call_key(request: Request) -> str:
     """40 hexadecimal digits that stand for model, messages, settings and sample index."""
-    parts = [_head(request.model, request.settings), _part(str(request.sample))]
+    sample = str(request.sample)
+    parts = [f"{_head(request.model, request.settings)}{len(sample)}:{sample},"]
     for message in request.messages:
         role, content = message["role"], message["content"]
         if len(message) == 2 and type(content) is str:

@@ -38,8 +38,9 @@ class Connection:
     async def post(self, body: bytes) -> Reply:
         """Send `body`; the whole reply, whatever its status. Raises the typed errors of a failed exchange."""
         try:
-            async with self._session.post(self._url, data=body, proxy=self._proxy, allow_redirects=False) as response:
-                return Reply(response.status, response.headers, await response.read())
+            # Not in a block of its own: to read to the end gives the connection back, and a read that fails closes it.
+            response = await self._session.post(self._url, data=body, proxy=self._proxy, allow_redirects=False)
+            return Reply(response.status, response.headers, await response.read())
         except ConnectionTimeoutError:
             raise LMTimeoutError(f"no connection to {self._url} within {CONNECT_SECONDS:g} s") from None
         except TimeoutError:
