@@ -4,17 +4,29 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import CheckConstraint, Column, Connection, Index, MetaData, Table, bindparam, func, select, text
+from sqlalchemy import (
+    CheckConstraint,
+    Column,
+    Connection,
+    Index,
+    MetaData,
+    Table,
+    bindparam,
+    func,
+    inspect,
+    select,
+    text,
+)
 
 from dspex.errors import ConfigurationError
 from dspex.storage.database import Database, FencedError, NewerSchemaError, StorageError
-from dspex.storage.opening import locate, open_database
+from dspex.storage.opening import locate, migrate, open_database
 from dspex.storage.statements import Prepared
 from dspex.storage.tables import SCHEMA_VERSION, calls, leases, metadata, store
 from dspex.storage.upkeep import check
@@ -166,6 +178,40 @@ def test_migrations_make_exactly_the_declared_tables(within: Within) -> None:
         return await database.read(lambda c: compare_metadata(MigrationContext.configure(c), metadata))
 
     assert within(test) == []
+
+
+def test_a_new_store_is_what_the_migrations_make(within: Within) -> None:
+    def work(connection: Connection) -> tuple[dict[str, Any], dict[str, Any]]:
+        declared = shape(connection)
+        metadata.drop_all(connection)
+        connection.execute(text("DROP TABLE alembic_version"))
+        migrate(connection)
+        return declared, shape(connection)
+
+    async def test(database: Database) -> tuple[dict[str, Any], dict[str, Any]]:
+        return await database.write(work)
+
+    declared, migrated = within(test)
+    assert len(declared["columns"]) == len(metadata.tables) + 1
+    assert declared == migrated
+
+
+def shape(connection: Connection) -> dict[str, Any]:
+    """All that the database says about its tables, and which migration was the last."""
+    found = inspect(connection)
+
+    def listed(of: Mapping[Any, Sequence[Any]]) -> dict[str, list[str]]:
+        return {str(name): sorted(map(str, rows)) for name, rows in of.items()}
+
+    return {
+        "columns": {str(name): list(map(str, rows)) for name, rows in found.get_multi_columns().items()},
+        "keys": {str(name): str(key) for name, key in found.get_multi_pk_constraint().items()},
+        "references": listed(found.get_multi_foreign_keys()),
+        "unique": listed(found.get_multi_unique_constraints()),
+        "checks": listed(found.get_multi_check_constraints()),
+        "indexes": listed(found.get_multi_indexes()),
+        "last": connection.execute(text("SELECT version_num FROM alembic_version")).scalars().all(),
+    }
 
 
 def test_a_store_of_an_older_schema_keeps_its_calls(url: str) -> None:

@@ -1,4 +1,4 @@
-"""Opening a store: one row is read; only a missing or older schema imports the migrations."""
+"""Opening a store: one row is read; a new store gets its tables as they are declared, an older one is migrated."""
 
 from __future__ import annotations
 
@@ -9,15 +9,22 @@ import time
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, inspect, select, text
+from sqlalchemy import Column, Connection, MetaData, PrimaryKeyConstraint, String, Table, inspect, select, text
 
 from dspex.errors import ConfigurationError
 from dspex.storage.database import Database, Location, NewerSchemaError, StorageError, explain
-from dspex.storage.tables import SCHEMA_VERSION, store
+from dspex.storage.tables import SCHEMA_VERSION, metadata, store
 
 DEFAULT_PATH = Path(".dspex") / "dspex.db"
 _MIGRATION_LOCK = 7_233_041
 """Key of PostgreSQL's advisory lock around migrations."""
+_REVISION = Table(
+    "alembic_version",
+    MetaData(),
+    Column("version_num", String(32), nullable=False),
+    PrimaryKeyConstraint("version_num", name="alembic_version_pkc"),
+)
+"""Where the migrations keep which of them was the last."""
 
 
 def locate(given: str | Path | None) -> Location:
@@ -100,6 +107,22 @@ def upgrade(connection: Connection) -> int:
     had = _version(connection)
     if had == SCHEMA_VERSION:
         return had
+    if had == 0 and not inspect(connection).has_table(_REVISION.name):
+        # To load the migrations and run them all takes ten times as long, and makes the same.
+        metadata.create_all(connection, checkfirst=False)
+        _REVISION.create(connection)
+        connection.execute(_REVISION.insert().values(version_num=f"{SCHEMA_VERSION:04}"))
+    else:
+        migrate(connection)
+    if had == 0:
+        connection.execute(store.insert().values(id=1, schema_version=SCHEMA_VERSION, created=time.time()))
+    else:
+        connection.execute(store.update().values(schema_version=SCHEMA_VERSION))
+    return had
+
+
+def migrate(connection: Connection) -> None:
+    """Run the migrations that this store has not had."""
     from alembic import command  # noqa: PLC0415 - only to migrate
     from alembic.config import Config  # noqa: PLC0415
 
@@ -107,11 +130,6 @@ def upgrade(connection: Connection) -> int:
     config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
     config.attributes["connection"] = connection
     command.upgrade(config, "head")
-    if had == 0:
-        connection.execute(store.insert().values(id=1, schema_version=SCHEMA_VERSION, created=time.time()))
-    else:
-        connection.execute(store.update().values(schema_version=SCHEMA_VERSION))
-    return had
 
 
 class _Held:
