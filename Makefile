@@ -12,7 +12,7 @@ LOCK = --quiet --universal --python-version 3.11 --generate-hashes --no-emit-ind
 help:
 	@echo "make demo    watch a program get measurably better, offline, in under a minute"
 	@echo "make test    run every test"
-	@echo "make soak    kill runs at every occurrence of every point and at 500 random instants, servers at 30"
+	@echo "make soak    kill runs at every passage of every point and, with workers and supervisors, at 500 instants; servers at 30"
 	@echo "make check   format, lint, types, import contracts"
 	@echo "make fix     format, and repair what the linter can"
 	@echo "make bench   measure, against a peer, and write docs/benchmarks.md"

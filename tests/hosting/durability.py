@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import signal
 import time
 from collections import Counter
@@ -23,7 +24,7 @@ from dspex.storage import runs
 from dspex.storage.database import Work
 from dspex.storage.opening import open_database
 from dspex.storage.tables import calls, candidates, evaluations, failures, labels, rounds, versions
-from tests.hosting.nursery import Nursery, Order
+from tests.hosting.nursery import ROOT, Nursery, Order
 from tests.hosting.oracle import Asked, Oracle
 from tests.hosting.project import KEY
 
@@ -195,6 +196,16 @@ class Bench:
         key = {KEY: f"{given.tag}:{sender}"}
         return self.nursery.start(Order(given.run, given.store, log, crash, key, dict(constants), limit))
 
+    def supervise(self, given: Prepared, sender: str, crash: str = "", carrier: str = "") -> int:
+        """Start a supervisor that dies at `crash`; the first carrier that gets to `carrier` dies there."""
+        log = str(self.oracle.folder / f"{given.tag}.carrier")
+        environment = {KEY: f"{given.tag}:{sender}", "DSPEX_STORE": given.store}
+        if carrier:
+            path = os.pathsep.join([str(ROOT / "tests/hosting/crashing"), str(ROOT / "src"), str(ROOT)])
+            once = str(self.oracle.folder / f"{given.tag}.crashed")
+            environment.update(PYTHONPATH=path, CRASH_AT=carrier, CRASH_ONCE=once)
+        return self.nursery.start(Order(given.run, given.store, log, crash, environment, supervised=True))
+
     def said(self, tag: str) -> str:
         """What the tag's carriers wrote to their log."""
         return (self.oracle.folder / f"{tag}.carrier").read_text()
@@ -262,6 +273,23 @@ def check_calls(deaths: Mapping[str, Journal], after: Journal, asked: list[Asked
     assert after.unfinished == 0
     assert after.answers.items() >= before.answers.items(), "an answer that was committed has changed"
     return repeats.total()
+
+
+def check_settled(after: Journal, asked: list[Asked], bodies: Counter[str], deaths: int, concurrency: int = 8) -> int:
+    """As far as it can be told from the end: nothing committed was sent again, and repeats are as reported.
+
+    An answer that is kept is that of the last request of its kind: whatever had been sent after it, it would have been
+    there. Calls whose intent was committed and that were not sent count as repeated, up to those in flight at a death.
+    """
+    last = {item.body: item.number for item in asked}
+    everything = Counter(item.body for item in asked)
+    assert max(bodies.values()) == 1
+    assert everything.keys() == bodies.keys()
+    assert sorted(after.answers.values()) == sorted(last.values())
+    assert after.unfinished == 0
+    repeats = everything.total() - bodies.total()
+    assert repeats <= after.repeated <= concurrency * deaths
+    return repeats
 
 
 def ended_by_kill(status: int) -> bool:

@@ -1,6 +1,7 @@
 """Carriers of runs as processes that start in milliseconds: forked from one that has everything imported.
 
-What a child does is `dspex.hosting.carrier.main`, as `python -m dspex.hosting.carrier RUN` would.
+What a child does is `dspex.hosting.carrier.main`, as `python -m dspex.hosting.carrier RUN` would; or that of
+`dspex.hosting.supervisor`, whose carriers are then processes as users have them.
 """
 
 from __future__ import annotations
@@ -24,8 +25,8 @@ from typing import Any
 
 ROOT = Path(__file__).parents[2]
 _LOADED = (
-    "aiohttp", "dspex.hosting.carrier", "dspex.hosting.searching", "dspex.storage.postgres", "dspex.storage.sqlite",
-    "tests.hosting.project",
+    "aiohttp", "dspex.hosting.carrier", "dspex.hosting.searching", "dspex.hosting.supervisor", "dspex.storage.postgres",
+    "dspex.storage.sqlite", "tests.hosting.project",
 )  # fmt: skip
 
 
@@ -43,6 +44,8 @@ class Order:
     """Module constants by path, such as `dspex.hosting.control.BEAT_SECONDS`."""
     limit: int = 0
     """Bytes that no file of it may grow beyond; 0: no limit."""
+    supervised: bool = False
+    """It is a supervisor, which starts a carrier."""
 
 
 class Nursery:
@@ -139,9 +142,8 @@ def _carry(order: Mapping[str, Any]) -> None:
             from tests.hosting.crashing.points import install  # noqa: PLC0415
 
             install(order["crash"])
-        from dspex.hosting.carrier import main  # noqa: PLC0415
-
-        status = asyncio.run(main(order["run"], order["store"]))
+        part = importlib.import_module(f"dspex.hosting.{'supervisor' if order['supervised'] else 'carrier'}")
+        status = asyncio.run(part.main(order["run"], order["store"]))
     except BaseException:
         traceback.print_exc()
     finally:

@@ -1,7 +1,7 @@
 """Every occurrence of every crash point, and many random instants: `python -m tests.hosting.soak [--instants 500]`.
 
-`--part processes` kills runs and workers, `--part servers` kills PostgreSQL, `--part sharing` kills and stops eight
-runs that share a budget and a rate; without it, all are done.
+`--part` says what is killed: runs, their workers, their supervisors, PostgreSQL below them, or (`sharing`) eight runs
+that share a budget and a rate; without it, all are, one after the other. `--jobs` cases go side by side.
 """
 
 from __future__ import annotations
@@ -11,6 +11,10 @@ import asyncio
 import os
 import tempfile
 import time
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from dspex.hosting.isolation import Isolation
@@ -23,62 +27,119 @@ from tests.hosting.oracle import serving
 from tests.hosting.project import KEY, prepared
 from tests.hosting.test_killed_anywhere import killed_and_carried_on
 from tests.hosting.test_killed_servers import server_killed_and_started
+from tests.hosting.test_killed_supervisors import PLACES, supervisor_killed_at, supervisor_killed_at_random
+from tests.hosting.test_killed_workers import KILLS, workers_killed
 from tests.hosting.test_sharing import stormed
 from tests.servers import postgres
 
-IN_WORKERS = 10
+APART = 10
 """One instant of so many is tried with evaluations in workers, too."""
+TOLD = 50
+"""Cases after which is told how far it got."""
+
+_PARTS = ("runs", "workers", "supervisors", "servers", "sharing")
+
+Tally = tuple[int, int]
+"""Kills, and calls that were repeated."""
 
 
-def every_occurrence(bench: Bench, template: Prepared, folder: Path, whole: Uninterrupted) -> tuple[int, int]:
-    """Kill at each passage of each point until the run gets through; returns kills and repeated calls."""
-    kills = repeated = 0
-    for point in POINTS:
-        occurrence = 0
+@dataclass(frozen=True, slots=True)
+class Soak:
+    """What all cases share, and how many go side by side."""
+
+    bench: Bench
+    whole: Uninterrupted
+    folder: Path
+    pool: ThreadPoolExecutor
+
+    def each(self, what: str, cases: Iterable[Callable[[], Tally]]) -> Tally:
+        """Do them all, in any order; what the first one finds is raised."""
+        going = [self.pool.submit(case) for case in cases]
+        began, kills, repeated = time.perf_counter(), 0, 0
+        try:
+            for done, case in enumerate(as_completed(going), 1):
+                kills, repeated = kills + case.result()[0], repeated + case.result()[1]
+                if done % TOLD == 0 or done == len(going):
+                    took = time.perf_counter() - began
+                    told = f"{kills} kills, {repeated} calls repeated, {took:.0f} s"
+                    print(f"{what}: {done} of {len(going)}; {told}", flush=True)
+        finally:
+            for case in going:
+                case.cancel()
+        return kills, repeated
+
+    def at_random(self, template: Prepared, seed: int) -> Tally:
+        return 1, killed_and_carried_on(self.bench, copied(template, self.folder), self.whole, seed)
+
+    def at_every_passage(self, template: Prepared, point: str) -> Tally:
+        """Kill at each passage of the point until the run gets through."""
+        kills = repeated = 0
         while True:
-            occurrence += 1
-            given = copied(template, folder)
-            pid = bench.carry(given, "first", f"{point}:{occurrence}")
-            status = bench.nursery.wait(pid)
+            given = copied(template, self.folder)
+            pid = self.bench.carry(given, "first", f"{point}:{kills + 1}")
+            status = self.bench.nursery.wait(pid)
             if status == 0:
-                break
-            assert ended_by_kill(status), bench.said(given.tag)
+                print(f"{point}: killed at each of its {kills} passages", flush=True)
+                return kills, repeated
+            assert ended_by_kill(status), self.bench.said(given.tag)
             assert gone(pid)
-            repeated += bench.carried_on(given, whole)
+            repeated += self.bench.carried_on(given, self.whole)
             kills += 1
             Path(given.store).unlink()
-        print(f"{point}: killed at each of its {occurrence - 1} passages", flush=True)
-    return kills, repeated
+
+    def workers(self, isolated: Prepared, seed: int) -> Tally:
+        return workers_killed(self.bench, copied(isolated, self.folder), self.whole, seed), 0
+
+    def supervisor_at_random(self, template: Prepared, seed: int) -> Tally:
+        return 1, supervisor_killed_at_random(self.bench, copied(template, self.folder), self.whole, seed)
+
+    def supervisor_at(self, template: Prepared, place: str) -> Tally:
+        return 2, supervisor_killed_at(self.bench, copied(template, self.folder), self.whole, place)
 
 
-def processes(bench: Bench, template: Prepared, folder: Path, whole: Uninterrupted, instants: int) -> tuple[int, int]:
-    """Kill runs at random instants, with workers too, and at every point; returns kills and repeated calls."""
-    repeated = sum(
-        killed_and_carried_on(bench, copied(template, folder), whole, 1000 + seed) for seed in range(instants)
-    )
-    print(f"killed at {instants} random instants, {repeated} calls repeated", flush=True)
-    isolated = made(bench, str(folder / "isolated.db"), isolation=Isolation(), concurrency=3)
-    in_workers = instants // IN_WORKERS
-    for seed in range(in_workers):
-        repeated += killed_and_carried_on(bench, copied(isolated, folder), whole, 5000 + seed)
-    print(f"and at {in_workers} with evaluations in workers", flush=True)
-    kills, again = every_occurrence(bench, template, folder, whole)
-    return instants + in_workers + kills, repeated + again
+def runs(soak: Soak, template: Prepared, instants: int) -> list[Tally]:
+    """Kill runs at random instants and at every passage of every point."""
+    return [
+        soak.each("runs", (partial(soak.at_random, template, 1000 + seed) for seed in range(instants))),
+        soak.each("runs' points", (partial(soak.at_every_passage, template, point) for point in POINTS)),
+    ]
 
 
-def servers(bench: Bench, folder: Path, whole: Uninterrupted, instants: int) -> tuple[int, int]:
-    """Kill a server under a run at random instants; returns kills and repeated calls."""
+def workers(soak: Soak, instants: int) -> list[Tally]:
+    """Kill workers, and runs above them."""
+    isolated = made(soak.bench, str(soak.folder / "isolated.db"), isolation=Isolation(), concurrency=3)
+    each, above = range(instants // KILLS), range(instants // APART)
+    return [
+        soak.each("workers", (partial(soak.workers, isolated, 7000 + seed) for seed in each)),
+        soak.each("runs above workers", (partial(soak.at_random, isolated, 5000 + seed) for seed in above)),
+    ]
+
+
+def supervisors(soak: Soak, template: Prepared, instants: int) -> list[Tally]:
+    """Kill supervisors, their carriers, or both."""
+    return [
+        soak.each("supervisors", (partial(soak.supervisor_at_random, template, 9000 + it) for it in range(instants))),
+        soak.each("supervisors' points", (partial(soak.supervisor_at, template, place) for place in PLACES)),
+    ]
+
+
+def servers(bench: Bench, folder: Path, whole: Uninterrupted, instants: int) -> Tally:
+    """Kill a server under a run at random instants, and every other time again while it recovers."""
     data, sockets = folder / "postgres", folder / "runtime"
     for path in (data, sockets):
         path.mkdir(mode=0o700)
+    kills = repeated = 0
     with postgres.serving(data, sockets) as server:
-        repeated = sum(server_killed_and_started(bench, server, whole, 1000 + seed) for seed in range(instants))
-    print(f"killed the server at {instants} random instants, {repeated} calls repeated", flush=True)
-    return instants, repeated
+        for seed in range(instants):
+            again = seed % 2 == 1
+            repeated += server_killed_and_started(bench, server, whole, 1000 + seed, again=again)
+            kills += 1 + again
+            print(f"server: {kills} kills in {seed + 1} of {instants} runs, {repeated} calls repeated", flush=True)
+    return kills, repeated
 
 
-def sharing(bench: Bench, folder: Path, times: int, first: int = 1000) -> int:
-    """Kill and stop eight runs at once that share a budget and a rate, so many times; returns kills."""
+def sharing(bench: Bench, folder: Path, times: int, first: int = 1000) -> Tally:
+    """Kill and stop eight runs at once that share a budget and a rate, so many times."""
     kills, worst = 0, 0.0
     for seed in range(first, first + times):
         storm = stormed(bench, str(folder / f"sharing-{seed}.db"), seed)
@@ -87,44 +148,39 @@ def sharing(bench: Bench, folder: Path, times: int, first: int = 1000) -> int:
         assert storm.paid <= 1.0
         assert storm.crowd <= storm.allowed
     print(f"eight runs {times} times, {kills} kills: at most ${worst:.4f} of a shared dollar", flush=True)
-    return kills
+    return kills, 0
 
 
 def main() -> None:
     """Run until something does not hold, which raises."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--instants", type=int, default=500, help="at which runs are killed")
+    parser.add_argument("--instants", type=int, default=500, help="at which runs, workers and supervisors are killed")
     parser.add_argument("--server-instants", type=int, default=30, help="at which a server is")
     parser.add_argument("--storms", type=int, default=30, help="of eight runs that share")
     parser.add_argument("--seed", type=int, default=1000, help="of the first storm")
-    parser.add_argument("--part", choices=("processes", "servers", "sharing"))
+    parser.add_argument("--part", choices=_PARTS)
+    parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1)
     given = parser.parse_args()
     os.environ[KEY] = "soak:own"
-    began, kills, repeated = time.perf_counter(), 0, 0
+    began, tallies = time.perf_counter(), list[Tally]()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        with serving(folder) as oracle, nursing() as nursery:
+        with serving(folder) as oracle, nursing() as nursery, ThreadPoolExecutor(given.jobs) as pool:
             bench = Bench(oracle, nursery)
-            if given.part in (None, "sharing"):
-                kills += sharing(bench, folder, given.storms, given.seed)
-            if given.part != "sharing":
-                more, repeated = _alone(bench, folder, given)
-                kills += more
-    took = time.perf_counter() - began
-    print(f"{kills} kills, {repeated} calls repeated, nothing lost, in {took:.0f} s")
-
-
-def _alone(bench: Bench, folder: Path, given: argparse.Namespace) -> tuple[int, int]:
-    """One run at a time."""
-    kills = repeated = 0
-    template = asyncio.run(_template(folder, bench.oracle.base_url))
-    whole = bench.uninterrupted(copied(template, folder))
-    if given.part != "servers":
-        kills, repeated = processes(bench, template, folder, whole, given.instants)
-    if given.part != "processes":
-        more, again = servers(bench, folder, whole, given.server_instants)
-        kills, repeated = kills + more, repeated + again
-    return kills, repeated
+            template = asyncio.run(_template(folder, oracle.base_url))
+            whole = bench.uninterrupted(copied(template, folder))
+            soak = Soak(bench, whole, folder, pool)
+            parts: dict[str, Callable[[], list[Tally]]] = {
+                "runs": lambda: runs(soak, template, given.instants),
+                "workers": lambda: workers(soak, given.instants),
+                "supervisors": lambda: supervisors(soak, template, given.instants),
+                "servers": lambda: [servers(bench, folder, whole, given.server_instants)],
+                "sharing": lambda: [sharing(bench, folder, given.storms, given.seed)],
+            }
+            for part in (given.part,) if given.part else _PARTS:
+                tallies += parts[part]()
+    kills, repeated = (sum(numbers) for numbers in zip(*tallies, strict=True))
+    print(f"{kills} kills, {repeated} calls repeated, nothing lost, in {time.perf_counter() - began:.0f} s")
 
 
 async def _template(folder: Path, base_url: str) -> Prepared:

@@ -26,6 +26,12 @@ POINTS: tuple[str, ...] = (
 )  # fmt: skip
 """`inside` is within the transaction, after its last statement and before its commit."""
 
+WATCHING: tuple[str, ...] = (
+    "adopted.before", "adopted.after", "ended.before", "ended.after", "death.before", "death.inside",
+)  # fmt: skip
+"""Of a supervisor: around waiting for a process that another one started, around its own process's life, and around the
+record of that one's death."""
+
 
 class _Fuse:
     """Burns down with each passage; with the last the process dies."""
@@ -46,7 +52,7 @@ class _Fuse:
 def install(where: str, once: Path | None = None) -> None:
     """Die at `point:occurrence`; with `once`, a file, only the first process that gets there."""
     point, _, number = where.partition(":")
-    if point not in POINTS:
+    if point not in _PLACES:
         raise ValueError(f"no such point: {point}")
     _PLACES[point](_Fuse(int(number or 1), once))
 
@@ -148,6 +154,21 @@ def _promotion(fuse: _Fuse, when: str) -> None:
         _synchronous(conducting, "conclude", "after" if when == "inside" else "before", fuse.pass_by)
 
 
+def _watching(name: str) -> Callable[[_Fuse, str], None]:
+    def wrap(fuse: _Fuse, when: str) -> None:
+        from dspex.hosting.supervisor import Supervisor  # noqa: PLC0415
+
+        _asynchronous(Supervisor, name, "after" if when == "after" else "before", fuse.pass_by)
+
+    return wrap
+
+
+def _death(fuse: _Fuse, when: str) -> None:
+    from dspex.storage import runs  # noqa: PLC0415
+
+    _synchronous(runs, "restarted", "after" if when == "inside" else "before", fuse.pass_by)
+
+
 _SEAMS: dict[str, Callable[[_Fuse, str], None]] = {
     "intent": _intent,
     "send": _send,
@@ -157,6 +178,9 @@ _SEAMS: dict[str, Callable[[_Fuse, str], None]] = {
     "fold": _ledger("fold"),
     "round": _ledger("commit"),
     "promotion": _promotion,
+    "adopted": _watching("_adopted"),
+    "ended": _watching("_ended"),
+    "death": _death,
 }
 
 
@@ -165,4 +189,4 @@ def _place(point: str) -> Callable[[_Fuse], None]:
     return lambda fuse: _SEAMS[seam](fuse, when)
 
 
-_PLACES: dict[str, Callable[[_Fuse], None]] = {point: _place(point) for point in POINTS}
+_PLACES: dict[str, Callable[[_Fuse], None]] = {point: _place(point) for point in POINTS + WATCHING}
