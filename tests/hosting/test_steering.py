@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import select
 
+from dspex.errors import ConfigurationError
 from dspex.hosting import handle, liveness
 from dspex.hosting.handle import Run
 from dspex.storage import runs
@@ -168,3 +169,14 @@ def test_a_raised_budget_is_used(bench: Bench, tmp_path: Path, resting: bool) ->
     assert status.state == "completed"
     assert status.budget.calls == 130
     assert 60 < len(bench.oracle.asked(given.tag)) <= 130
+
+
+def test_a_first_limit_in_tokens_or_dollars_is_refused_where_no_answer_has_a_limit(
+    copy: Prepared,
+) -> None:
+    """It would end the run at its next call."""
+    with pytest.raises(ConfigurationError, match=r"began without a limit in tokens or dollars.*fork it"):
+        copy.within(lambda run: run.raise_budget(usd=1.0))
+    assert copy.status().budget.usd is None
+    copy.within(lambda run: run.raise_budget(calls=500))
+    assert copy.status().budget.calls == 500

@@ -350,6 +350,26 @@ def test_too_few_calls_to_compare_anything_are_refused_unpaid() -> None:
     assert seen == []
 
 
+def test_a_step_whose_answers_the_budget_could_not_bound_is_refused_unpaid() -> None:
+    """Also where another step comes before it."""
+    counting, seen = counted(hinted)
+    first = predict("text -> draft", name="first", instructions=Text(), max_tokens=20)
+    given = Program(name="two", pipeline=(first, predict("text, draft -> label", name="second")))
+    wanted = r"step 'second': a budget in tokens needs.*an option of step 'second': max_tokens: 1000"
+    with pytest.raises(ConfigurationError, match=wanted):
+        searched(given, counting, budget=Budget(tokens=60_000))
+    assert seen == []
+
+
+@pytest.mark.parametrize(("budget", "limits"), [(Budget(tokens=400_000), {8_000}), (Budget(calls=200), {None})])
+def test_proposals_have_a_limit_where_the_budget_needs_one(budget: Budget, limits: set[int | None]) -> None:
+    counting, seen = counted(hinted)
+    result = searched(program(instructions=Text(), max_tokens=20), counting, budget=budget)
+    asked = [item.settings.get("max_tokens") for item in seen]
+    assert result.proposing.calls > 0
+    assert {item for item in asked if item != 20} == limits
+
+
 def test_a_budget_without_any_limit_is_refused() -> None:
     with pytest.raises(ConfigurationError, match="no limit"):
         searched(program(instructions=Text()), hinted, budget=Budget())

@@ -23,6 +23,7 @@ from dspex.hosting.steering import ask, seize
 from dspex.hosting.waiting import attended
 from dspex.kernel.ports import JSON
 from dspex.kernel.program import Program
+from dspex.optimization.limits import weighs_answers
 from dspex.optimization.rows import QUARANTINED, Death, Evaluation
 from dspex.storage import runs
 from dspex.storage.database import Database
@@ -184,7 +185,10 @@ class Run:
         usd: float | None = None,
         seconds: float | None = None,
     ) -> Budget:
-        """Set limits of the budget anew, those that are given; what was spent counts. Returns the whole budget."""
+        """Set limits of the budget anew, those that are given; what was spent counts. Returns the whole budget.
+
+        Raises ConfigurationError for a run that has ended, and for a first limit in tokens or dollars.
+        """
         row = await self.database.read(lambda c: runs.find(c, self.id))
         limits = Budget(calls=calls, tokens=tokens, usd=usd, seconds=seconds).model_dump(exclude_none=True)
         if not limits:
@@ -192,6 +196,11 @@ class Run:
         budget = Budget.model_validate({**row.budget, **limits})
         if row.state in runs.FINISHED:
             raise ConfigurationError(f"run {self.id} is {row.state}; fork it with another budget")
+        if weighs_answers(budget) and not weighs_answers(Budget.model_validate(row.budget)):
+            raise ConfigurationError(
+                f"run {self.id} began without a limit in tokens or dollars, so its requests have none on their answers, "
+                "and none could be kept; raise its calls or seconds, or fork it with such a budget"
+            )
 
         def work(connection: Connection) -> None:
             runs.rebudgeted(connection, self.id, budget.model_dump(exclude_none=True))

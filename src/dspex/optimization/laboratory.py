@@ -30,6 +30,7 @@ from dspex.kernel.program import Program
 from dspex.kernel.quick import quick
 from dspex.optimization.forerun import Forerun
 from dspex.optimization.interruption import Interruption
+from dspex.optimization.limits import proposal_limit
 from dspex.optimization.options import SearchOptions
 from dspex.optimization.ports import Assignment, Executor, Ledger
 from dspex.optimization.problem import Problem
@@ -118,7 +119,8 @@ class Laboratory:
     ) -> str:
         self._interruption.check()
         asked = self.options.proposer_model or model or self.runtime.model
-        settings = {"temperature": temperature, **self.options.proposer_settings}
+        limit = proposal_limit(self.problem.budget)
+        settings = {"temperature": temperature, **limit, **self.options.proposer_settings}
         completion = await self._answered(Request(asked, messages, settings, sample))
         self._proposed.append((completion.key or "", completion.usage))
         if completion.finish_reason == "length":

@@ -36,6 +36,6 @@ class SearchOptions:
     proposer_model: str | None = None
     """`provider/name` of the model that writes proposals; None: that of the step they are for."""
     proposer_settings: Mapping[str, JSON] = field(default_factory=dict[str, JSON])
-    """Further settings of its requests, such as max_tokens."""
+    """Further settings of its requests, such as max_tokens: 8,000 where the budget is in tokens or dollars."""
     teacher_model: str | None = None
     """`provider/name` of the model that runs the program for bootstrapped demonstrations; None: its own models do."""

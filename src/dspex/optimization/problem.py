@@ -18,6 +18,7 @@ from dspex.kernel.program import Program
 from dspex.kernel.signature import Example
 from dspex.kernel.space import Configuration, Dimension, Space
 from dspex.kernel.variables import Choice
+from dspex.optimization.limits import check_limits
 from dspex.optimization.objectives import PLAIN, Objectives
 
 MIN_VAL = 8
@@ -137,7 +138,7 @@ def pose(
             "write one where a value would go: instructions=Text(), demos=Demos(4), temperature=Float(0, 1)"
         )
     for branch in branches(program):
-        prepare(branch, runtime)
+        check_limits(prepare(branch, runtime), budget, runtime)
     return problem
 
 
