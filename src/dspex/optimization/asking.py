@@ -16,6 +16,7 @@ from dspex.kernel.ports import JSON, NO_USAGE, BudgetAccount, Request, Runtime, 
 from dspex.kernel.program import Program
 from dspex.kernel.signature import Example
 from dspex.kernel.state import Record, State
+from dspex.optimization.allowance import Allowance
 from dspex.optimization.ports import Assignment
 from dspex.optimization.spending import Paid
 
@@ -175,7 +176,7 @@ def _history(trial: Trial, outputs: Mapping[str, JSON] | None) -> tuple[Record, 
 
 
 def _account_of(runtime: Runtime) -> BudgetAccount:
-    lm = runtime.lm
+    lm = runtime.lm.within if isinstance(runtime.lm, Allowance) else runtime.lm
     account = lm.policies.account if isinstance(lm, ModelStack) else lm.account if isinstance(lm, Paid) else None
     if account is None:
         raise ConfigurationError("evaluations that are told of need a runtime whose calls are paid from an account")

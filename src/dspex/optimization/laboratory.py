@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from dspex.clients.outage import OutageWatch
 from dspex.errors import (
@@ -82,6 +82,8 @@ class Laboratory:
         """The round that evaluations are booked under."""
         self._proposed: list[tuple[str, Usage]] = []
         """Requests to the proposer model since the last round was decided, by their identity in the call store."""
+        self.refused = False
+        """Whether the budget has refused anything since the last round was decided."""
         self.failure: Exception | None = None
         """The last one of infrastructure, for a search that cannot go on."""
         self.watch = OutageWatch(seconds=options.outage_seconds)
@@ -91,6 +93,8 @@ class Laboratory:
         self.slots = Slots(options.concurrency)
         self.forerun = Forerun(ledger, self.slots, self._early, self._halted)
         self._shared = False
+        self._allot: Callable[[Runtime], Runtime] | None = None
+        self._put_off: list[Pair] = []
         self.use(runtime)
 
     def use(self, runtime: Runtime, beside: Runtime | None = None) -> None:
@@ -102,7 +106,7 @@ class Laboratory:
     def decided(self) -> tuple[Usage, tuple[str, ...]]:
         """What deciding the round took, and its calls; counting starts anew."""
         found = self.asked, tuple(sorted(key for key, _ in self._proposed if key))
-        self._proposed = []
+        self._proposed, self.refused = [], False
         return found
 
     @property
@@ -154,6 +158,9 @@ class Laboratory:
         """The answer, or what passes. Raises OutageError once that is no longer believed."""
         try:
             return await self.runtime.lm.complete(request)
+        except BudgetExceededError:
+            self.refused = True
+            raise
         except LMError as error:
             if not error.transient:
                 raise
@@ -183,6 +190,18 @@ class Laboratory:
                 await self.forerun.settle()
         finally:
             await self.ledger.flush()  # a row may still be on its way to the disk while the next pair is evaluated
+
+    async def perform_within(self, allot: Callable[[Runtime], Runtime], pairs: Sequence[Pair]) -> list[Pair]:
+        """`perform` with a runtime made by `allot` for each evaluation; returns those whose budget was not enough.
+
+        They end there, and the others go on.
+        """
+        self._allot, self._put_off = allot, []
+        try:
+            await self.perform(pairs)
+        finally:
+            self._allot = None
+        return self._put_off
 
     async def _perform(self, pairs: Sequence[Pair]) -> None:
         todo = [pair for pair in dict.fromkeys(pairs) if not (self.ledger.holds(pair) or self.ledger.quarantined(pair))]
@@ -234,12 +253,16 @@ class Laboratory:
             if await self._adopted(pair):
                 continue
             async with self.slots:
-                assessment = await self._one(pair, self.runtime)
+                assessment = await self._one(pair, self._allot(self.runtime) if self._allot else self.runtime)
             self._shared = self._shared or any(item.call and not item.usage.calls for item in assessment.history)
-            await self.ledger.record(_row(pair, self.round, assessment))
+            put_off = self._allot is not None and assessment.error_kind == "budget"
+            if not put_off or assessment.usage.calls:
+                await self.ledger.record(_row(pair, self.round, assessment))
             self.slots.wanted -= 1
             self.forerun.fill()
-            if assessment.score is None:
+            if put_off:
+                self._put_off.append(pair)
+            elif assessment.score is None:
                 failed[pair] = assessment.error_kind or "exception"
                 if assessment.error_kind in DEADLY:
                     await self._blame(pair, assessment)
@@ -316,7 +339,7 @@ class Laboratory:
         self.failure = OutageError(text) if kind in _PASSING else named(text)
         error: Exception | None = None
         if kind == "budget":
-            error = BudgetExceededError(text)
+            self.refused, error = True, BudgetExceededError(text)
         elif kind in _FATAL and (self.round == 0 or kind == "authentication"):
             error = _FATAL[kind](text)
         elif kind in _PASSING or kind == "outage":

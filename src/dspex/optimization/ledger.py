@@ -144,8 +144,9 @@ class MemoryLedger:
             self._unfolded.setdefault(number, []).append(pair)
 
     def due(self, round: int) -> Usage:
-        rows = [self._rows[pair] for pair in self._unfolded.get(round, ())]
-        return self._booking.due([*rows, *self._failed.get(round, ())]) + self._rounds[round].usage
+        rows = [*(self._rows[pair] for pair in self._unfolded.get(round, ())), *self._failed.get(round, ())]
+        # In an order of their own: sums of fractions of dollars differ with it.
+        return self._booking.due(sorted(rows, key=lambda row: row.pair)) + self._rounds[round].usage
 
     async def adopt(self, pairs: Iterable[Pair], round: int) -> None:
         for pair in pairs:

@@ -18,6 +18,7 @@ from dspex.kernel.program import Program
 from dspex.kernel.signature import Example
 from dspex.optimization.concluding import lost_pairs, reason, sameness_notes
 from dspex.optimization.confirmation import Gain, Verdict, confirmed
+from dspex.optimization.confirming import Confirming, Kept
 from dspex.optimization.deciding import Foreseeing, Remarking, SearchView, Strategy
 from dspex.optimization.fronts import front_of
 from dspex.optimization.interruption import Interrupted, Interruption
@@ -250,50 +251,34 @@ class Runner:
     async def _confirm(self, stopped: str) -> tuple[Verdict | None, Candidate | None]:
         """The winner against the seed program on the confirm split, once."""
         self._lab.use(self._purse.open(1 - self._aside))
+        confirming = Confirming(self.problem, self.ledger, self._lab, self._purse)
         if not self._confirming():
             finalists = self.strategy.finalists(self._view())
             best = next((item for item in finalists.best_first if self._observer.outcomes.allowed(item)), None)
             if best is None:
                 return None, None
-            size = await self._confirmable(best)
+            reserve = await self._reserve()
+            kept = Kept(reserve, LEEWAY * reserve if self._aside else 0.0)
+            asked = self._session.interruption.stopped
+            size = await confirming.begin(best, finalists.contenders, stopped, kept, on_request=asked)
             if size < MIN_VAL:
                 self._notes.append(f"the budget left pays for {size} confirmations; at least {MIN_VAL} are needed")
                 return None, self.ledger.candidates[best]
-            memo = {"winner": best, "contenders": finalists.contenders, "stopped": stopped}
-            pairs: list[Pair] = []
-            for item in self.problem.confirm[:size]:
-                pairs += [(self.problem.seed_id, item.id, 0), (best, item.id, 0)]
-            await self.ledger.commit(Round(len(self.ledger.rounds), tuple(pairs), (), memo, "confirmation"))
             if size < len(self.problem.confirm):
                 self._notes.append(f"the budget left paid for {size} of {len(self.problem.confirm)} confirm examples")
         round = self.ledger.rounds[-1]
         if self.ledger.folded == round.number:
-            try:
-                await self._perform(round)
-            except BudgetExceededError:
-                await self.ledger.fold(round.number)
-                await self._observer.look()
+            await self._say("round.started", str(round.number), pairs=len(round.pairs), candidates=0)
+            if not await confirming.perform():
                 self._notes.append("the budget ended within the confirmation; it counts the pairs that were evaluated")
+            await self.ledger.fold(round.number)
+            await self._observer.look()
+            await self._say("round.finished", str(round.number), **self._progress())
         winner = self.ledger.candidates[round.memo["winner"]]
         val, confirm = (self._gain(winner.id, split) for split in (self.problem.val, self.problem.confirm))
         verdict = confirmed(val, confirm, round.memo["contenders"], self.problem.seed)
         outcomes = self._observer.outcomes
         return verdict.within(outcomes.kept(self.problem.seed_id), outcomes.kept(winner.id)), winner
-
-    async def _confirmable(self, winner: str) -> int:
-        """How many confirm examples the budget pays for, at the price of both programs on val.
-
-        Where a round was abandoned, how much of it was bought depends on what finished first, so only the reserve
-        counts: the size must not.
-        """
-        price: dict[str, float] = {}
-        for who in (self.problem.seed_id, winner):
-            for name, cost in (await price_of(self.ledger, [(who, *key) for key in self.problem.keys])).items():
-                price[name] = price.get(name, 0.0) + cost
-        abandoned = self.ledger.folded < len(self.ledger.rounds)
-        spent = self._purse.reserved(await self._reserve()) if abandoned else self._purse.asked
-        found = self._purse.affordable(price, spent)
-        return int(min(found, len(self.problem.confirm)))
 
     def _confirming(self) -> bool:
         return bool(self.ledger.rounds) and self.ledger.rounds[-1].purpose == "confirmation"

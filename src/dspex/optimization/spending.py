@@ -31,8 +31,8 @@ class Purse:
     def __init__(self, budget: Budget, runtime: Runtime, spent: Usage, seconds: float = 0.0) -> None:
         self.budget = budget
         self._runtime = runtime
-        self._prices = runtime.lm.policies.prices if isinstance(runtime.lm, ModelStack) else Prices()
-        self.account = Account(budget, prices=self._prices, spent=spent, seconds=seconds)
+        self.prices = runtime.lm.policies.prices if isinstance(runtime.lm, ModelStack) else Prices()
+        self.account = Account(budget, prices=self.prices, spent=spent, seconds=seconds)
         self._share = 1.0
         self._leeway = 0.0
         self._beside: Account | None = None
@@ -42,7 +42,7 @@ class Purse:
         """The runtime whose calls are paid from `share` of the budget, in 0..1."""
         balance = self.account.balance()
         self._share = share
-        self.account = Account(self._part(), prices=self._prices, spent=balance.spent, seconds=balance.seconds)
+        self.account = Account(self._part(), prices=self.prices, spent=balance.spent, seconds=balance.seconds)
         return self._paid_by(self.account)
 
     def beside(self, share: float, price: Mapping[str, float]) -> Runtime | None:
@@ -53,7 +53,7 @@ class Purse:
         self._beside_share = share
         if _payable(self._part_beside().model_dump(), price) < WORTH:
             return None
-        self._beside = Account(self._part_beside(), prices=self._prices)
+        self._beside = Account(self._part_beside(), prices=self.prices)
         return self._paid_by(self._beside)
 
     def rebook(self, asked: Usage, beyond: Usage = NO_USAGE) -> None:
@@ -150,6 +150,11 @@ class Purse:
         """All of it, what was paid beside included."""
         return self.asked if self._beside is None else self.asked + self._beside.balance().spent
 
+    def left(self, spent: Usage) -> dict[str, float]:
+        """What the open phase may still use once `spent` is gone, of all that is limited but time."""
+        limits = {name: getattr(self.account.budget, name) for name in LIMITS}
+        return {name: max(0, limit - amount_of(spent, name)) for name, limit in limits.items() if limit is not None}
+
     def affordable(self, price: Mapping[str, float], spent: Usage) -> float:
         """How many evaluations of this price the open phase pays for, once `spent` is gone."""
         found = math.inf
@@ -191,12 +196,13 @@ async def price_of(ledger: Ledger, pairs: Iterable[Pair]) -> dict[str, float]:
     is there, and then for what it took when it was bought.
     """
     rows = [row.usage for pair in pairs if (row := await ledger.read(pair)) is not None]
-    bought = [usage for usage in rows if usage.calls] or [_as_bought(usage) for usage in rows]
+    bought = [usage for usage in rows if usage.calls] or [as_bought(usage) for usage in rows]
     used = sum(bought, NO_USAGE)
     return {name: amount_of(used, name) / len(bought) for name in LIMITS} if bought else {}
 
 
-def _as_bought(usage: Usage) -> Usage:
+def as_bought(usage: Usage) -> Usage:
+    """As if nothing of it had been answered from memory."""
     known = usage.usd is not None and usage.saved_usd is not None
     return Usage(
         usage.calls + usage.cached_calls,
