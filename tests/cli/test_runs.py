@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import signal
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +18,8 @@ from dspex.configuration.files import load
 from dspex.errors import ConfigurationError
 from dspex.optimization.options import SearchOptions
 from dspex.optimization.problem import MIN_VAL
+from dspex.storage import runs as rows
+from dspex.storage.database import StorageError
 from tests.cli.conftest import Dspex
 from tests.cli.test_over_http import once, project, started
 from tests.servers.chat import Address, serving
@@ -265,3 +269,34 @@ def test_a_script_that_works_when_imported_is_told_so(tmp_path: Path) -> None:
     done = subprocess.run([sys.executable, script.name], cwd=tmp_path, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert '`if __name__ == "__main__":`' in done.stdout
+
+
+def test_all_events_are_told_however_many(dspex: Dspex, tmp_path: Path) -> None:
+    with serving() as server:
+        project(tmp_path, server)
+        run = str(asked(dspex, "optimize", "--calls", "100")["run"])
+    store = tmp_path / ".dspex" / "dspex.db"
+
+    async def more() -> None:
+        async with await library.aattach(run, store=store) as found:
+            for n in range(1200):
+                await found.database.write(partial(rows.note, id=run, kind="said", data={"n": n}))
+
+    asyncio.run(more())
+    told = asked(dspex, "runs", "logs", run)["events"]
+    assert [item["data"]["n"] for item in told if item["kind"] == "said"] == list(range(1200))
+    assert dspex("runs", "logs", run, "--events").out.count("said") == 1200
+
+
+def test_a_store_that_ends_a_search_does_not_end_knowing_how_to_come_back(
+    dspex: Dspex, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def full(run: library.AsyncRun, *_: object) -> None:
+        raise StorageError("the disk is full")
+
+    monkeypatch.setattr("dspex.cli.carrying.carried_here", full)
+    with serving() as server:
+        project(tmp_path, server)
+        done = dspex("optimize", "--calls", "100")
+    assert done.code == 2
+    assert "dspex runs resume " in done.err

@@ -22,7 +22,7 @@ from dspex.hosting.liveness import Owner, RunLock, folder_of
 from dspex.hosting.seating import Seat, take
 from dspex.hosting.supervisor import RestartPolicy, Supervisor, main
 from dspex.storage import runs
-from dspex.storage.database import Location
+from dspex.storage.database import Database, Location
 from dspex.storage.opening import open_database
 from dspex.testing.hosts import prepared
 from tests.hosting.durability import Bench, Prepared, Uninterrupted, check_calls, gone, until
@@ -193,6 +193,27 @@ def test_killed_supervisor_killed_carrier(
     assert copy.facts() == uninterrupted.facts
     assert gone(first.pid)
     assert gone(second.pid)
+
+
+def test_resuming_a_run_whose_supervisor_is_gone_gives_it_another(
+    bench: Bench, copy: Prepared, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its process goes on, but nobody would start another."""
+    launched: list[str] = []
+
+    def launch(_store: str, run: str, _database: Database) -> None:
+        launched.append(run)
+
+    monkeypatch.setattr("dspex.hosting.handle.launch", launch)
+    pid = started(bench, copy)
+    copy.within(Run.resume)
+    assert launched == [copy.run]
+    with RunLock(Path(copy.store + ".runs") / f"{copy.run}.supervisor") as watching:
+        assert watching.acquire()
+        copy.within(Run.resume)
+    assert launched == [copy.run]
+    bench.oracle.behave(copy.tag, delay=0.001)
+    bench.rests(pid, copy.tag)
 
 
 def test_a_full_disk_is_waited_for_and_the_run_goes_on_when_there_is_space(

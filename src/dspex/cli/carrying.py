@@ -21,6 +21,7 @@ from dspex.hosting.handle import Run
 from dspex.hosting.hosts import carried_here
 from dspex.kernel.ports import Event
 from dspex.optimization.result import OptimizationResult
+from dspex.storage.database import StorageError
 
 _PAUSING = b"\npausing: waiting for the calls in flight to end; Ctrl-C again drops them\n"
 
@@ -35,6 +36,9 @@ def carried(run: Run, live: Live, on_event: Callable[[Event], None]) -> Optimiza
         note(f"{error}.")
         back(run.id)
         raise typer.Exit(_code(error.__cause__)) from None
+    except StorageError:
+        back(run.id)
+        raise
     except KeyboardInterrupt:
         note(f"run {run.id} is paused; what was in flight is dropped and may be paid again.")
         back(run.id)

@@ -39,7 +39,7 @@ COMMANDS = {
     "optimize": Entry("optimizing", "optimize", "Search for a better configuration of a program, within a budget."),
     "runs": Entry("runs", "app", "Look at durable runs, and steer them: pause, resume, stop, fork."),
     "programs": Entry("stored", "app", "Programs in the store: versions, labels, promotion, roll-back."),
-    "db": Entry("databases", "app", "The store itself: upgrade, check, backup, vacuum."),
+    "db": Entry("databases", "app", "The store itself: upgrade, check, backup, vacuum, budget."),
     "show": Entry("programs", "show", "Show a program: its steps, its variables, its hash."),
     "diff": Entry("programs", "diff", "Show what differs between two programs."),
     "models": Entry("providers", "models", "List providers, whether their key is set, and prices."),

@@ -45,7 +45,7 @@ def check(store: Store = None, json: Json = False) -> None:
     else:
         for problem in found.problems:
             say(problem)
-        held = ", ".join(f"{number:,} {name}" for name, number in found.rows.items() if number and name != "store")
+        held = ", ".join(f"{name} {number:,}" for name, number in found.rows.items() if number and name != "store")
         say(f"{'sound' if not found.problems else 'NOT sound'}: schema {found.schema}; {held or 'empty'}")
     if found.problems:
         raise typer.Exit(GATE)

@@ -78,6 +78,20 @@ def shortened(text: str, length: int) -> str:
     return line if len(line) <= length else line[: max(length - 3, 0)].rstrip() + "..."
 
 
+def cut(line: str, size: int) -> str:
+    """`line` cut to `size` columns of a terminal; colours take none, and are ended."""
+    if _seen(line) <= size:
+        return line
+    kept, left = list[str](), size
+    for part in re.split(r"(\x1b\[\d*m)", line):
+        if part.startswith("\x1b"):
+            kept.append(part)
+        else:
+            kept.append(part[:left])
+            left -= len(kept[-1])
+    return "".join(kept)
+
+
 def columns(rows: Sequence[Sequence[str]], indent: str = "  ") -> str:
     """Rows as aligned columns; the last one is cut to the width of the terminal."""
     if not rows:

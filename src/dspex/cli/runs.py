@@ -21,10 +21,11 @@ from dspex.cli.watching import Watch, figures, when
 from dspex.clients.budget import Budget
 from dspex.configuration.files import save
 from dspex.durable import Run, attach
+from dspex.errors import UnknownNameError
 from dspex.hosting.building import Live
 from dspex.hosting.launching import log_of
 from dspex.hosting.references import OnlyInMemoryError
-from dspex.hosting.status import RunStatus, scores_of
+from dspex.hosting.status import RunEvent, RunStatus, scores_of
 from dspex.optimization.progress import ProgressLine
 from dspex.optimization.reports.html import page
 from dspex.storage import runs as rows
@@ -55,6 +56,9 @@ def list_runs(
     json: Json = False,
 ) -> None:
     """List runs, newest first."""
+    for name in state:
+        if name not in rows.MOVES:
+            raise UnknownNameError("state", name, rows.MOVES, "--state")
     found = reading(store, lambda c: rows.listed(c, limit, frozenset(state) or None))
     if json:
         emit({"runs": [_row(item) for item in found]})
@@ -221,6 +225,8 @@ def raise_budget(  # noqa: PLR0913 - the options of the command
     json: Json = False,
 ) -> None:
     """Set limits of a run's budget anew; what it has spent counts. Also while it is running."""
+    if calls is usd is tokens is seconds is None:
+        raise typer.BadParameter("name the limit to set: --calls, --usd, --tokens or --seconds")
     with attached(run, store) as found:
         budget = found.raise_budget(calls=calls, usd=usd, tokens=tokens, seconds=seconds)
         if json:
@@ -289,19 +295,25 @@ def export(
         if out is not None and out.exists() and not force:
             raise typer.BadParameter(f"{out}: this file is there already; name another, or give --force")
         text = "".join(_line(item) for item in found.evaluations()) if evaluations else None
+        if text is None and found.status().state not in ("completed", "stopped"):
+            note("this is the leader so far; no untouched split has confirmed it")
         if text is None and out is not None:
             save(found.best(), out)
         elif out is not None:
-            out.write_text(str(text), encoding="utf-8")
+            _write(out, str(text))
         else:
             say((text if text is not None else jsonlib.dumps(found.best().to_data(), ensure_ascii=False)).rstrip())
             return
-        if found.status().state not in ("completed", "stopped"):
-            note("this is the leader so far; no untouched split has confirmed it")
         if json:
             emit({"run": found.id, "out": str(out)})
         else:
             say(f"wrote {out}")
+
+
+def _write(out: Path, text: str) -> None:
+    """As a program is written: the folder need not be there."""
+    out.parent.mkdir(parents=True, exist_ok=True)
+    out.write_text(text, encoding="utf-8")
 
 
 def _line(item: Any) -> str:
@@ -332,11 +344,19 @@ def report(
             return
         if out.exists() and not force:
             raise typer.BadParameter(f"{out}: this file is there already; name another, or give --force")
-        out.write_text(text, encoding="utf-8")
+        _write(out, text)
         if json:
             emit({"run": found.id, "format": form, "out": str(out)})
         else:
             say(f"wrote {out}")
+
+
+def _events(run: Run) -> Generator[RunEvent]:
+    """All of them; the handle gives them by the thousand."""
+    after = 0
+    while part := run.events(after):
+        yield from part
+        after = part[-1].sequence
 
 
 @app.command()
@@ -351,9 +371,9 @@ def logs(
         path = log_of(found.twin.database, found.id)
         text = path.read_text(encoding="utf-8", errors="replace") if path.is_file() else ""
         if json:
-            emit({"run": found.id, "file": str(path), "log": text, "events": [asdict(item) for item in found.events()]})
+            emit({"run": found.id, "file": str(path), "log": text, "events": [asdict(item) for item in _events(found)]})
         elif events:
-            for item in found.events():
+            for item in _events(found):
                 said = "  ".join(f"{name} {value}" for name, value in item.data.items() if value not in ("", None))
                 say(f"{when(item.created)}  {paint(item.kind, 'bold')}  {said}")
         else:

@@ -47,7 +47,7 @@ def create(
     store: Store = None,
     json: Json = False,
 ) -> None:
-    """Store a program, as a new version where the name is known; the same content twice is one version."""
+    """Store a program, as a new version where the name is known; what the newest has already is no new version."""
     found = load(file)
     made = writing(store, lambda c: programs.add(c, found, name, note=message), create=True)
     if json:

@@ -7,9 +7,10 @@ import time
 from collections import deque
 from collections.abc import Sequence
 from datetime import datetime
+from shutil import get_terminal_size
 
 from dspex.blocking import wait
-from dspex.cli.output import counted, dollars, paint, shortened, width
+from dspex.cli.output import counted, cut, dollars, paint, shortened, width
 from dspex.hosting.handle import Run
 from dspex.hosting.status import RunFailure, RunStatus
 from dspex.storage.runs import RESTING
@@ -102,6 +103,9 @@ class Watch:
         if self._live:
             lines = [*figures(status), f"  rate       {self._rate(status)}"]
             lines += [shortened(f"  failed     {item.example}: {item.error}", width()) for item in failures]
+            size = get_terminal_size((100, 24))
+            # A line that the terminal would break, or one above its top, could not be drawn over.
+            lines = [cut(item, size.columns) for item in lines[: max(size.lines - 1, 1)]]
             up = f"\x1b[{self._drawn}F\x1b[J" if self._drawn else ""
             self._stream.write(up + "\n".join(lines) + "\n")
             self._drawn = len(lines)

@@ -87,7 +87,8 @@ def specify(connection: Connection, wanted: Wanted, problem: Problem) -> RunSpec
         live.append(str(error))
     if wanted.runtime.spec is None:
         live.append(
-            "the runtime has a model that lives only in this process (a ScriptedLM, or one passed as an object)"
+            "the runtime has a model that lives only in this process (a ScriptedLM, or one passed as an object); name "
+            "a provider's model, or run the optimization here"
         )
     if not isinstance(wanted.strategy, str):
         live.append(f"the strategy {wanted.strategy.name!r} is an object of this process; name a registered one")

@@ -14,7 +14,7 @@ from dspex.clients.budget import Budget
 from dspex.errors import ConfigurationError
 from dspex.hosting.forking import fork
 from dspex.hosting.launching import launch
-from dspex.hosting.liveness import alive
+from dspex.hosting.liveness import alive, unsupervised
 from dspex.hosting.references import OnlyInMemoryError
 from dspex.hosting.reporting import report_of
 from dspex.hosting.specification import RunSpec
@@ -116,6 +116,8 @@ class Run:
         if row.state in ("pausing", "stopping") and alive(self.database.location, row, time.time()):
             raise ConfigurationError(f"run {self.id} is {row.state}; wait for it, then resume it")
         if row.state not in RESTING and alive(self.database.location, row, time.time()):
+            if unsupervised(self.database.location, row) and not RunSpec.model_validate(row.spec).live:
+                launch(self.store, self.id, self.database)  # it waits for the process that is there
             return
         if attended(self.database.location, row):
             await self.database.write(lambda c: runs.tell(c, self.id, "resume"))
@@ -198,8 +200,8 @@ class Run:
             raise ConfigurationError(f"run {self.id} is {row.state}; fork it with another budget")
         if weighs_answers(budget) and not weighs_answers(Budget.model_validate(row.budget)):
             raise ConfigurationError(
-                f"run {self.id} began without a limit in tokens or dollars, so its requests have none on their answers, "
-                "and none could be kept; raise its calls or seconds, or fork it with such a budget"
+                f"run {self.id} began without a limit in tokens or dollars, so its requests have none on their "
+                "answers, and none could be kept; raise its calls or seconds, or fork it with such a budget"
             )
 
         def work(connection: Connection) -> None:

@@ -164,6 +164,12 @@ def stalled(location: Location, run: RunRow, now: float) -> bool:
     return late and run.state in ("running", "pausing", "stopping") and alive(location, run, now)
 
 
+def unsupervised(location: Location, run: RunRow) -> bool:
+    """Whether no supervisor on this machine watches over the run. Of a run on a server that cannot be seen: False."""
+    folder = folder_of(location)
+    return folder is not None and not RunLock(folder / f"{run.id}.supervisor").held()
+
+
 def orphaned(location: Location, run: RunRow, now: float) -> bool:
     """Whether the run should be carried, and nothing does: neither a process nor, on this machine, a supervisor.
 
@@ -171,7 +177,6 @@ def orphaned(location: Location, run: RunRow, now: float) -> bool:
     """
     if run.state not in ("queued", "running", "pausing", "stopping") or alive(location, run, now):
         return False
-    folder = folder_of(location)
-    if folder is not None:
-        return not RunLock(folder / f"{run.id}.supervisor").held()
+    if folder_of(location) is not None:
+        return unsupervised(location, run)
     return now - max(run.created, run.lease_until or 0.0) > LEASE_SECONDS

@@ -54,7 +54,7 @@ async def open_database(given: str | Path | None = None, *, create: bool = True)
 
     database = PostgresDatabase("postgresql" + location.url[location.url.index("://") :])
     try:
-        if await database.read(_version) != SCHEMA_VERSION:
+        if await _schema(database) != SCHEMA_VERSION:
             await database.bring_up(upgrade)
     except BaseException:
         await database.aclose()
@@ -78,7 +78,7 @@ async def _open_sqlite(path: Path, create: bool) -> Database:
             raise explain(error, Location("sqlite", f"sqlite:///{path}", str(path))) from error
     database = SQLiteDatabase(path)
     try:
-        if await database.read(_version) != SCHEMA_VERSION:
+        if await _schema(database) != SCHEMA_VERSION:
             # A migration is many statements; the lock on the file beside it keeps other processes out.
             with await asyncio.to_thread(_held, path.with_name(path.name + ".migrating")):
                 await database.write(upgrade)
@@ -86,6 +86,13 @@ async def _open_sqlite(path: Path, create: bool) -> Database:
         await database.aclose()
         raise
     return database
+
+
+async def _schema(database: Database) -> int:
+    try:
+        return await database.read(_version)
+    except NewerSchemaError as error:
+        raise NewerSchemaError(f"{database.location.url}: {error}") from None
 
 
 def _version(connection: Connection) -> int:

@@ -138,6 +138,10 @@ def promote(connection: Connection, version: Version, label: str = "production",
 
     Raises ConflictError when somebody else moved it meanwhile.
     """
+    if not IDENTIFIER.fullmatch(label.replace("-", "_")):
+        raise ConfigurationError(
+            f"label {label!r}: begin with a letter, and use letters, digits, - and _; a number means a version"
+        )
     where = (labels.c.program == version.program, labels.c.label == label)
     now = connection.execute(select(labels.c.number).where(*where).with_for_update()).scalar_one_or_none()
     if expected != -1 and now != expected:
