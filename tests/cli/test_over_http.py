@@ -14,10 +14,9 @@ from typing import Any
 
 from dspex.cli.beginning import init
 from dspex.evaluation.rows import read_rows
+from dspex.optimization.options import SearchOptions
 from tests.servers.chat import Address, serving
 
-SLOTS = 16
-"""Calls at once, where a project names no other number."""
 COMMAND = str(Path(sys.executable).with_name("dspex"))
 
 
@@ -84,7 +83,7 @@ def test_nothing_is_lost_where_a_server_fails_one_time_in_twelve(tmp_path: Path)
         # One that fails when the budget is at its end is not sent again: as many as there are slots, at the most.
         given_up = faults - before - found["retries"]
         assert found["retries"] > 0
-        assert 0 <= given_up <= SLOTS
+        assert 0 <= given_up <= SearchOptions().concurrency
         assert stats["answered_twice"] == 0, "no answer was paid for twice"
         assert found["improved"]
         assert (folder / "program-optimized.yaml").is_file()

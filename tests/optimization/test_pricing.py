@@ -13,7 +13,7 @@ from dspex.clients.scripted import ScriptedLM
 from dspex.clients.single_flight import Remember
 from dspex.evaluation.metrics import ExactMatch
 from dspex.evaluation.scoring import as_metric
-from dspex.kernel.ports import LM, Capabilities, Completion, Request
+from dspex.kernel.ports import LM, Capabilities, Completion, Request, Usage
 from dspex.kernel.program import Program
 from dspex.kernel.signature import Input, Output, Signature
 from dspex.kernel.variables import Choice, Text
@@ -24,7 +24,7 @@ from dspex.optimization.ledger import MemoryLedger
 from dspex.optimization.options import SearchOptions
 from dspex.optimization.pricing import stage_prices
 from dspex.optimization.problem import Problem
-from dspex.optimization.rows import Candidate, Pair, Round
+from dspex.optimization.rows import Candidate, Evaluation, Pair, Round, Trace
 from dspex.optimization.spending import price_of
 from tests.optimization.simulators import answered, rows, runtime, text_in
 
@@ -149,3 +149,28 @@ def test_prices_are_the_same_whether_they_were_asked_for_all_along_or_at_the_end
     assert first == second
     assert first.replayed
     assert len(first.seen) > len(tried)
+
+
+@pytest.mark.parametrize("reverse", [False, True])
+def test_a_process_that_takes_over_prices_a_stage_by_the_rows_that_were_folded_first(reverse: bool) -> None:
+    """Whatever was answered first, and though by now there are rows that come earlier in val."""
+    view, _ = search()
+    problem, lab, values = view.problem, view.lab, view.problem.completed(SEED)
+    seed = Candidate(problem.id_of(values), values, "seed", (), "", 0)
+
+    async def carried(ledger: MemoryLedger, watched: bool, reverse: bool) -> dict[str, float]:
+        problem.memory.clear()
+        for number, keys in enumerate((problem.keys[8:], problem.keys[:8])):
+            pairs: tuple[Pair, ...] = tuple((seed.id, *key) for key in keys)
+            await ledger.commit(Round(number, pairs, (seed,)))
+            for place, pair in sorted(enumerate(pairs), reverse=reverse):
+                used = Usage(1, 100 * number + 10 * place)
+                await ledger.record(Evaluation(*pair, number, 1.0, usage=used, trace=(Trace("clue", {}, {}),)))
+            await ledger.fold(number)
+            if watched:
+                await stage_prices(SearchView(problem, ledger, lab, number + 1, None))
+        return (await stage_prices(SearchView(problem, ledger, lab, 2, None))).whole(values)
+
+    watched = asyncio.run(carried(MemoryLedger(), True, False))
+    assert watched["tokens"] == 15, "the first four of the round that was folded first"
+    assert asyncio.run(carried(MemoryLedger(), False, reverse)) == watched

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import json
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import pytest
@@ -28,16 +30,17 @@ from dspex.errors import (
 from dspex.evaluation.judge import Judge
 from dspex.evaluation.metrics import ExactMatch
 from dspex.evaluation.scoring import as_metric
-from dspex.kernel.ports import Event, Request, Score
+from dspex.kernel.ports import Completion, Event, Request, Score, Usage
 from dspex.kernel.program import Program
 from dspex.kernel.signature import Example, Input, Output, Signature
 from dspex.kernel.state import State
 from dspex.kernel.variables import Choice, Demos, Float, Text
 from dspex.modules.flow import choose
 from dspex.modules.prediction import chain_of_thought, predict
+from dspex.optimization.deciding import Finalists, SearchView
 from dspex.optimization.ledger import MemoryLedger
 from dspex.optimization.options import SearchOptions
-from dspex.optimization.problem import pose
+from dspex.optimization.problem import Problem, pose
 from dspex.optimization.result import OptimizationResult
 from dspex.optimization.runner import Runner, Session
 from dspex.optimization.strategies.table import strategy_of
@@ -513,3 +516,38 @@ def test_the_report_shows_words_that_changed_gain_cost_and_what_was_tried() -> N
     assert data["confirmation"]["rule"] == "confirmed"
     assert data["tried"][0]["gain"] > 0
     assert data["program"]["configuration"] == result.program.configuration
+
+
+@dataclass(frozen=True)
+class Asking:
+    """A strategy that asks for proposals until the budget refuses one, so that its round never comes about."""
+
+    name: str = "asking"
+
+    def check(self, problem: Problem) -> None:
+        """There is nothing that it could miss."""
+
+    async def next_round(self, search: SearchView) -> str:
+        for sample in itertools.count():
+            await search.lab.ask([{"role": "user", "content": "<instructions>"}], temperature=1.0, sample=sample)
+        raise AssertionError
+
+    def leader(self, search: SearchView) -> str:
+        return search.problem.seed_id
+
+    def finalists(self, search: SearchView) -> Finalists:
+        return Finalists()
+
+
+def test_what_was_sent_again_for_a_round_that_did_not_come_about_is_told() -> None:
+    sent = 0
+
+    def model(request: Request) -> Completion:
+        nonlocal sent
+        sent += is_proposal(request)
+        return Completion(hinted(request), usage=Usage(1, 10, 5, retries=2 * is_proposal(request)))
+
+    result = searched(program(instructions=Text()), model, 60, strategy=Asking())
+    assert sent > 10
+    assert (result.usage.retries, result.proposing.retries, result.proposing.calls) == (2 * sent, 2 * sent, sent)
+    assert result.verdict is None
