@@ -141,7 +141,7 @@ class Confirming:
         least = self.purse.reserved(kept.reserve)
         if on_request:
             return _larger(least, self.purse.asked) if self._abandoned else self.purse.asked
-        if not (self._abandoned and kept.leeway):
+        if not self._abandoned:
             return least
         most = replace(self.purse.reserved(kept.reserve - kept.leeway), calls=least.calls)
         round = self.ledger.rounds[self.ledger.folded]

@@ -205,7 +205,7 @@ class Runner:
         if self.ledger.folded and self._aside:
             self._lab.forerun.foresee = partial(self._foreseen, round, await self._price())
         await self._say("round.started", str(round.number), pairs=len(round.pairs), candidates=len(round.candidates))
-        with self._purse.leeway(LEEWAY * await self._reserve() if round.purpose == "search" and self._aside else 0.0):
+        with self._purse.leeway(LEEWAY * await self._reserve() if self.ledger.folded else 0.0):
             await self._lab.perform(round.pairs)
         self._purse.admit(self.ledger.settled + self.ledger.due(round.number))
         await self.ledger.fold(round.number)
@@ -258,7 +258,7 @@ class Runner:
             if best is None:
                 return None, None
             reserve = await self._reserve()
-            kept = Kept(reserve, LEEWAY * reserve if self._aside else 0.0)
+            kept = Kept(reserve, LEEWAY * reserve)
             asked = self._session.interruption.stopped
             size = await confirming.begin(best, finalists.contenders, stopped, kept, on_request=asked)
             if size < MIN_VAL:

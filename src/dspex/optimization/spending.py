@@ -106,11 +106,9 @@ class Purse:
     def admit(self, asked: Usage) -> None:
         """Raises BudgetExceededError where `asked` is more than the open phase may spend.
 
-        What was begun ahead is paid beside, so the account itself did not refuse it.
+        The account itself did not refuse it: what was begun ahead is paid beside, and a round has its leeway.
         """
-        if self._beside is None:
-            return
-        for name in LIMITS:
+        for name in LIMITS if self._beside is not None else LIMITS[1:]:
             limit = getattr(self.account.budget, name)
             if limit is not None and amount_of(asked, name) > limit:
                 raise BudgetExceededError(
