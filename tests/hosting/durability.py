@@ -9,6 +9,7 @@ import signal
 import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -162,17 +163,22 @@ def gone(group: int) -> bool:
 
 
 def members(group: int) -> list[int]:
-    """The living processes of a process group."""
+    """The living processes of a process group. One that was killed lives until its last thread has ended, which may be
+    within a write."""
     found: list[int] = []
     for entry in Path("/proc").iterdir():
-        if not entry.name.isdigit():
-            continue
-        try:
-            state, _, its_group = (entry / "stat").read_text().rpartition(")")[2].split()[:3]
-        except (FileNotFoundError, ProcessLookupError):
-            continue
-        if int(its_group) == group and state not in "ZX":
+        if entry.name.isdigit() and any(its == group and state not in "ZX" for state, its in _threads(entry)):
             found.append(int(entry.name))
+    return found
+
+
+def _threads(process: Path) -> list[tuple[str, int]]:
+    """The state and the process group of each."""
+    found: list[tuple[str, int]] = []
+    for path in process.glob("task/*/stat"):
+        with suppress(FileNotFoundError, ProcessLookupError):
+            state, _, group = path.read_text().rpartition(")")[2].split()[:3]
+            found.append((state, int(group)))
     return found
 
 
