@@ -1,44 +1,109 @@
 """How long slots stand idle in a search: `python -m benchmarks.idle`. Writes nothing; prints a table.
 
-The model of the optimizer benchmark, in this process, answers after 50 ms; `auto` searches with few and many slots,
-with and without work ahead of the next round.
+The model of the optimizer benchmark, in this process, takes 50 ms for an answer, and as much for a text, or as many
+seconds as `--writing` says; `auto` searches with few and many slots, with and without work ahead of the next round.
+`--late` has texts written when their round is decided, instead of while the one before is evaluated.
+
+Seconds are those of a clock that jumps to whatever is due next: what this machine computes meanwhile takes none, so
+that the table comes out the same everywhere.
 """
 
 from __future__ import annotations
 
 import argparse
 import asyncio
+import selectors
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from typing import Any
+from unittest.mock import patch
 
 import dspex
 from benchmarks.optimizers.families import world
 from benchmarks.optimizers.programs import Remarking, program, rows
 from benchmarks.optimizers.server import Session, answer
 from dspex.kernel.ports import Request
+from dspex.optimization.deciding import Strategy
+from dspex.optimization.runner import optimize
+from dspex.optimization.strategies.headroom import Headroom
+from dspex.optimization.strategies.portfolio import Portfolio
+from dspex.optimization.strategies.table import strategy_named
 
 SECONDS = 0.05
 SLOTS = (4, 16)
 AHEAD = (0.0, 0.03, 0.1)
 
 
-async def searched(family: str, calls: int, slots: int, ahead: float) -> dspex.OptimizationResult:
-    """One search of a world with seed 0."""
-    given = world(family, 0)
-    session = Session(given, calls)
+@dataclass(frozen=True)
+class Setting:
+    """What is searched, and how."""
+
+    family: str
+    calls: int
+    writing: float
+    """Seconds that a text takes."""
+    late: bool
+
+    @property
+    def strategy(self) -> Strategy:
+        """`auto`."""
+        found = strategy_named("auto", dspex.SearchOptions())
+        assert isinstance(found, Headroom)
+        assert isinstance(found.inner, Portfolio)
+        return replace(found, inner=replace(found.inner, early=not self.late))
+
+
+class Jumping(asyncio.SelectorEventLoop):
+    """A loop whose clock jumps to whatever is due next. Nothing in it waits for a thread or a socket."""
+
+    def __init__(self) -> None:
+        self._now = 0.0
+        super().__init__(_Never(self._jump))
+
+    def time(self) -> float:
+        return self._now
+
+    def _jump(self, seconds: float) -> None:
+        self._now += seconds
+
+
+class _Never(selectors.SelectSelector):
+    """Nothing ever comes of waiting but the end of it."""
+
+    def __init__(self, jump: Callable[[float], None]) -> None:
+        super().__init__()
+        self._jump = jump
+
+    def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
+        if timeout is None:
+            raise RuntimeError("nothing is due, and nothing else can come")
+        self._jump(max(0.0, timeout))
+        return []
+
+
+async def searched(setting: Setting, slots: int, ahead: float) -> tuple[dspex.OptimizationResult, float]:
+    """One search of a world with seed 0, and how many seconds it took."""
+    given, clock = world(setting.family, 0), asyncio.get_running_loop().time
+    session, began = Session(given, setting.calls), clock()
 
     async def slow(request: Request) -> str:
-        await asyncio.sleep(SECONDS)
         body: dict[str, Any] = {"model": request.model, "messages": list(request.messages), **dict(request.settings)}
-        return answer(session, body)
+        before = session.proposals
+        said = answer(session, body)
+        await asyncio.sleep(SECONDS if session.proposals == before else setting.writing)
+        return said
 
     runtime = dspex.runtime(
-        f"simulated/{next(iter(given.models))}", file="none", cache="none",
+        f"simulated/{next(iter(given.models))}", file="none", cache="memory",
         models={"simulated": dspex.ScriptedLM(slow)},
     )  # fmt: skip
-    return await dspex.aoptimize(
-        program(given), rows(given, given.splits["train"]), rows(given, given.splits["val"]), Remarking(given), runtime,
-        budget=dspex.Budget(calls=calls), options=dspex.SearchOptions(concurrency=slots, ahead=ahead), store=":memory:",
-    )  # fmt: skip
+    with patch("time.perf_counter", clock):  # what slots are timed by
+        found = await optimize(
+            program(given), rows(given, given.splits["train"]), rows(given, given.splits["val"]), Remarking(given),
+            runtime, strategy=setting.strategy, budget=dspex.Budget(calls=setting.calls),
+            options=dspex.SearchOptions(concurrency=slots, ahead=ahead),
+        )  # fmt: skip
+    return found, clock() - began
 
 
 def main() -> None:
@@ -46,13 +111,16 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--family", default="rules")
     parser.add_argument("--calls", type=int, default=1500)
-    given = parser.parse_args()
+    parser.add_argument("--writing", type=float, default=SECONDS)
+    parser.add_argument("--late", action="store_true")
+    given = Setting(**vars(parser.parse_args()))
     print("slots  ahead  idle  seconds  calls x 50 ms / slots")
     for slots in SLOTS:
         for ahead in AHEAD:
-            found = asyncio.run(searched(given.family, given.calls, slots, ahead))
+            with asyncio.Runner(loop_factory=Jumping) as runner:
+                found, seconds = runner.run(searched(given, slots, ahead))
             least = found.usage.calls * SECONDS / slots
-            print(f"{slots:5}  {ahead:5.0%}  {found.idle_share:4.0%}  {found.seconds:7.1f}  {least:.1f}", flush=True)
+            print(f"{slots:5}  {ahead:5.0%}  {found.idle_share:4.0%}  {seconds:7.1f}  {least:.1f}", flush=True)
 
 
 if __name__ == "__main__":

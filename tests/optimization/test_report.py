@@ -81,7 +81,7 @@ def hostile(request: Request) -> str:
     """A model whose proposals are written to break a page."""
     if is_proposal(request):
         number = int(share(request.messages[-1]["content"], request.sample) * 100)
-        return f"<instructions>Name the colour: {HINT}. {MEAN} {number}</instructions>"
+        return f"<instructions>Name the colour {MEAN} {number}: {HINT}.</instructions>"
     return hinted(request)
 
 

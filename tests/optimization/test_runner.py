@@ -340,7 +340,7 @@ def test_what_the_budget_could_no_longer_pay_for_is_not_a_failure_of_infrastruct
     kinds: set[str | None] = set()
     for seed in range(5):  # in some of them the budget ends within a round
         ledger = MemoryLedger()
-        result = searched(given, uneven, budget=Budget(tokens=20_000), options=options, seed=seed, ledger=ledger)
+        result = searched(given, uneven, budget=Budget(tokens=30_000), options=options, seed=seed, ledger=ledger)
         kinds |= {item.error_kind for item in ledger.failed()}
         assert result.unevaluated == 0
     assert kinds == {"budget"}

@@ -145,8 +145,8 @@ class Confirming:
             return least
         most = replace(self.purse.reserved(kept.reserve - kept.leeway), calls=least.calls)
         round = self.ledger.rounds[self.ledger.folded]
-        if not all(self._is_over(pair) for pair in round.pairs):
-            return most
+        if self.lab.asked.calls or not all(self._is_over(pair) for pair in round.pairs):
+            return most  # what was written beside it may have been refused, too
         took = replace(self.ledger.settled + self.ledger.due(round.number), calls=least.calls)
         another = await self._ample({pair[0] for pair in round.pairs}, round.pairs)
         fits = all(

@@ -38,6 +38,10 @@ class SearchView:
     """What folded evaluations took beside their scores: who breaks a constraint, who is dominated."""
     fitting: Stopwatch = field(default_factory=Stopwatch)
     """Runs while something is fitted to the scores. What is decided never depends on it."""
+    prepared: Sequence[Proposal] = ()
+    """What the strategy has had written for this round while the one before was evaluated (Preparing)."""
+    asking: float = 0.0
+    """The most that asking for a round's proposals has taken so far, in evaluations."""
 
     def rng(self, name: str) -> Random:
         """A generator for this run's seed, this round and `name`."""
@@ -94,6 +98,29 @@ class Proposer(Protocol):
         ...
 
     async def propose(self, turn: Turn) -> list[Proposal]: ...
+
+
+@runtime_checkable
+class Drafting(Protocol):
+    """A proposer that takes long to write: it says a round ahead what it will write from.
+
+    `propose` is the two one after the other.
+    """
+
+    @property
+    def name(self) -> str: ...
+
+    async def draft(self, turn: Turn) -> JSON:
+        """What `write` needs to know, small: it is kept in a memo. None where there is nothing to write from."""
+        ...
+
+    async def write(self, search: SearchView, draft: JSON) -> list[Proposal]:
+        """The proposals. It asks and evaluates nothing: a round is under way.
+
+        A function of the draft, the problem, the candidates it names, and rows that were folded or evaluated when it
+        was made: `search` shows newer ones, more or fewer of them when a search is carried on.
+        """
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -209,6 +236,19 @@ class Foreseeing(Protocol):
     def foreseen(self, search: SearchView, glimpse: Glimpse) -> Sequence[Pair]:
         """Pairs of committed candidates, likeliest first. `search` has the memo of the round that is under way,
         `glimpse` gives the scores that it has brought so far."""
+        ...
+
+
+@runtime_checkable
+class Preparing(Protocol):
+    """A strategy that has proposals for the next round written while a round is evaluated."""
+
+    async def prepare(self, search: SearchView) -> Sequence[Proposal]:
+        """What `next_round` will find as `search.prepared`. `search` has the memo of the round that is under way.
+
+        Asked again, after a kill, when that round is folded already: it hangs on nothing that came after the round was
+        decided, so that its requests are the same. It may ask, and evaluates nothing.
+        """
         ...
 
 

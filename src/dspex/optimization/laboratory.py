@@ -57,7 +57,7 @@ _FATAL = {
 
 
 class Laboratory:
-    """`Lab` on a runtime whose model calls are budgeted. One at a time of its two verbs may run for a round.
+    """`Lab` on a runtime whose model calls are budgeted. One evaluation of pairs at a time; requests may run beside it.
 
     A pair that infrastructure fails is tried again at the end of its batch, then left unevaluated; one that takes its
     place of evaluation down, so too, and is quarantined after the second time. Where all of a

@@ -36,6 +36,7 @@ from dspex.optimization.sameness import told_nothing
 from dspex.optimization.spending import Purse, price_of, reserved_share
 from dspex.optimization.stopwatch import Stopwatch
 from dspex.optimization.strategies.table import strategy_of
+from dspex.optimization.writing import Writing, dearest
 
 DEFAULT_BUDGET = Budget(calls=1000)
 DEFAULT_OPTIONS = SearchOptions()
@@ -119,6 +120,7 @@ class Runner:
         self._notes = list(problem.notes)
         self._observer = Observer(ledger, Outcomes(problem.objectives, problem.seed))
         self._fitting = Stopwatch()
+        self._writing = Writing(strategy)
         self._guesser: Foreseeing | None = None
         self._aside = 0.0
         """The share of the budget for what is evaluated ahead of its round."""
@@ -163,7 +165,8 @@ class Runner:
                 while self.ledger.folded < len(self.ledger.rounds):
                     await self._perform(self.ledger.rounds[self.ledger.folded])
                 self._lab.round = len(self.ledger.rounds)
-                search = self._view(await self._affordable())
+                prepared = await self._writing.of(self._view())
+                search = replace(await self._affording(), prepared=prepared)
                 if why := told_nothing(search):
                     return why
                 decided = await self.strategy.next_round(search)
@@ -206,12 +209,23 @@ class Runner:
             self._lab.forerun.foresee = partial(self._foreseen, round, await self._price())
         await self._say("round.started", str(round.number), pairs=len(round.pairs), candidates=len(round.candidates))
         with self._purse.leeway(LEEWAY * await self._reserve() if self.ledger.folded else 0.0):
-            await self._lab.perform(round.pairs)
-        self._purse.admit(self.ledger.settled + self.ledger.due(round.number))
+            await self._evaluate(round)
+        self._purse.admit(self.ledger.settled + self.ledger.due(round.number) + self._lab.asked)
         await self.ledger.fold(round.number)
-        self._purse.rebook(self.ledger.settled)
+        self._purse.rebook(self.ledger.settled + self._lab.asked)
         await self._observer.look()
         await self._say("round.finished", str(round.number), **self._progress())
+
+    async def _evaluate(self, round: Round) -> None:
+        """Evaluate its pairs; what the next round will take is written meanwhile."""
+        if round.purpose == "search":
+            await self._writing.beside(self._next(round), self._lab.perform(round.pairs))
+        else:
+            await self._lab.perform(round.pairs)
+
+    def _next(self, round: Round) -> SearchView:
+        """What is known of the round after this one while this one is under way."""
+        return SearchView(self.problem, self.ledger, self._lab, round.number + 1, round.memo)
 
     async def _set_aside(self) -> None:
         """Keep a part of the budget for guesses where it is worth it: a function of round 0, like the reserve."""
@@ -231,17 +245,18 @@ class Runner:
         """What the round after this one will likely ask for, and how many evaluations may be begun."""
         if round.purpose != "search" or self._guesser is None:
             return (), 0
-        search = SearchView(self.problem, self.ledger, self._lab, round.number + 1, round.memo)
-        return self._guesser.foreseen(search, self.ledger.glimpse), self._purse.guesses(price)
+        return self._guesser.foreseen(self._next(round), self.ledger.glimpse), self._purse.guesses(price)
 
     async def _reserve(self) -> float:
         """The share kept for the confirmation: a function of round 0, so that resuming finds the same."""
         price = await price_of(self.ledger, self.ledger.rounds[0].pairs)
         return reserved_share(self.problem.budget, price, len(self.problem.confirm), self.options.reserve)
 
-    async def _affordable(self) -> float:
-        """Evaluations that the search can still pay for, at the price of the last round: candidates grow."""
-        return self._purse.affordable(await self._price(), self.ledger.settled)
+    async def _affording(self) -> SearchView:
+        """With the evaluations that the search can still pay for, at the price of the last round: candidates grow."""
+        price = await self._price()
+        search = self._view(self._purse.affordable(price, self.ledger.settled + self._lab.asked))
+        return replace(search, asking=dearest(self.ledger.rounds[: self.ledger.folded], price, self._purse.budget))
 
     async def _price(self) -> Mapping[str, float]:
         """Of an evaluation: what those of the last round that is folded took in the mean."""

@@ -34,7 +34,8 @@ from dspex.optimization.runner import optimize
 from dspex.optimization.schedules.table import schedule_named
 from dspex.optimization.strategies.acquisition import Acquisition, Offer
 from dspex.optimization.strategies.outlook import DRAWS, Outlook, Watch, measured, observation
-from dspex.optimization.strategies.portfolio import PATIENCE, Choice, Portfolio
+from dspex.optimization.strategies.portfolio import Choice, Portfolio
+from dspex.optimization.strategies.sharing import PATIENCE
 from dspex.optimization.strategies.table import strategy_named
 from tests.optimization.simulators import (
     answered,

@@ -67,18 +67,35 @@ class Reflection:
         return "the expected answers and the scores"
 
     async def propose(self, turn: Turn) -> list[Proposal]:
+        return await self.write(turn.search, await self.draft(turn))
+
+    async def draft(self, turn: Turn) -> JSON:
+        """The parents, the training examples they fail on, and which steps are to blame."""
         search = turn.search
         parents = [turn.parent() for _ in range(turn.count)]
         rows = await seen(search, parents)
         failures = {who: [row for row in found if (row.score or 0.0) < 1] for who, found in rows.items()}
         credit = await credited(search, [row for found in failures.values() for row in found])
-        drawn = [_drawn(search, failures[item.id], self.passes, turn.rng) for item in parents]
+        places = {item.id: index for index, item in enumerate(search.problem.train)}
+        return {
+            "parents": [item.id for item in parents],
+            "failed": {who: [places[row.example] for row in found] for who, found in failures.items()},
+            "blame": dict(credit.blame),
+            "pull": dict(credit.pull),
+            "seed": turn.rng.randrange(_LOTS),
+        }
+
+    async def write(self, search: SearchView, draft: JSON) -> list[Proposal]:
+        rng, credit = Random(draft["seed"]), Credit(draft["blame"], draft["pull"])
+        failures = {who: await _rows(search, who, places) for who, places in draft["failed"].items()}
+        parents = [search.ledger.candidates[item] for item in draft["parents"]]
+        drawn = [_drawn(search, failures[item.id], self.passes, rng) for item in parents]
         drafts = [_Draft(item, dict(item.values), {}) for item in parents]
         # All drafts go through a pass together: which requests a budget still pays for must not hang on who answers
         # first.
         for number in range(self.passes):
             made = [
-                _asked(search, draft.values, passes[number], credit, turn.rng)
+                _asked(search, draft.values, passes[number], credit, rng)
                 for draft, passes in zip(drafts, drawn, strict=True)
             ]
             tasks = [(draft, asked) for draft, asked in zip(drafts, made, strict=True) if asked is not None]
@@ -94,6 +111,12 @@ class Reflection:
             )
             for draft in drafts if draft.revised
         ]  # fmt: skip
+
+
+async def _rows(search: SearchView, who: str, places: Sequence[int]) -> list[Evaluation]:
+    """What it gave to these training examples."""
+    found = [await search.ledger.read((who, search.problem.train[place].id, 0)) for place in places]
+    return [row for row in found if row is not None]
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,7 +19,8 @@ from dspex.optimization.pricing import StagePrices, stage_prices
 from dspex.optimization.rows import Candidate
 from dspex.optimization.spending import LIMITS
 from dspex.optimization.strategies.outlook import Outlook, Watch, gain_over, measured
-from dspex.optimization.strategies.portfolio import PATIENCE, Choice, Chosen
+from dspex.optimization.strategies.portfolio import Choice, Chosen
+from dspex.optimization.strategies.sharing import PATIENCE
 from dspex.optimization.surrogates.gate import LEAST
 from dspex.optimization.surrogates.ports import Surrogate
 

@@ -9,10 +9,10 @@ from math import comb
 from typing import Any
 
 from dspex.kernel.program import Program
-from dspex.optimization.deciding import Finalists, Foreseeing, Glimpse, Remarking, SearchView, Strategy
+from dspex.optimization.deciding import Finalists, Foreseeing, Glimpse, Preparing, Remarking, SearchView, Strategy
 from dspex.optimization.problem import MIN_VAL, Problem
 from dspex.optimization.proposers.fixes import cheap_fixes
-from dspex.optimization.rows import Pair, Round
+from dspex.optimization.rows import Pair, Proposal, Round
 from dspex.optimization.stages import setting
 
 CALLS = 40
@@ -72,6 +72,9 @@ class Headroom:
 
     def foreseen(self, search: SearchView, glimpse: Glimpse) -> Sequence[Pair]:
         return () if self._guesser is None else self._guesser.foreseen(self._inner(search), glimpse)
+
+    async def prepare(self, search: SearchView) -> Sequence[Proposal]:
+        return await self.inner.prepare(self._inner(search)) if isinstance(self.inner, Preparing) else ()
 
     async def remarks(self, search: SearchView) -> Sequence[str]:
         """What was measured; and what the strategy within has to say."""

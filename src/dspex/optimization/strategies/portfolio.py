@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 from random import Random
 from typing import Any, Protocol
@@ -11,6 +11,7 @@ from typing import Any, Protocol
 from dspex.errors import BudgetExceededError
 from dspex.kernel.ports import JSON
 from dspex.optimization.deciding import (
+    Drafting,
     FeedbackReader,
     Finalists,
     Foresight,
@@ -24,14 +25,14 @@ from dspex.optimization.deciding import (
 from dspex.optimization.parzen import installed
 from dspex.optimization.problem import Problem
 from dspex.optimization.proposers.tpe import ParzenMoves
-from dspex.optimization.rows import Candidate, Pair, Round
+from dspex.optimization.rows import Candidate, Pair, Proposal, Round
 from dspex.optimization.schedules.racing import LADDER, Race
 from dspex.optimization.stages import kind_of, require_kinds
+from dspex.optimization.strategies.drafting import drafted, writers, written
+from dspex.optimization.strategies.sharing import PATIENCE, Fresh, Share, shared
 
 PARENTS = 5
 """Candidates that proposers start from, the seed program among them while it is that good."""
-PATIENCE = 4
-"""Rounds without a new incumbent after which proposers take turns whatever they have brought so far."""
 _WEIGHER = "tpe"
 """The proposer that weighs several objectives."""
 IDLE = 3
@@ -92,6 +93,8 @@ class Portfolio:
     chooser: Chooser | None = None
     bandit: bool = True
     """Without it, the shares are always equal, whatever proposers have brought."""
+    early: bool = True
+    """Who takes long to write does so for the next round, while a round is evaluated; else when it is asked."""
 
     def check(self, problem: Problem) -> None:
         require_kinds(problem.program, self.name, {kind for item in self.proposers for kind in item.needs})
@@ -105,13 +108,17 @@ class Portfolio:
         led = before and schedule.leader(search, before) == schedule.leader(search, after)
         memo["stale"] = memo["stale"] + 1 if led else 0
         memo["notes"] = {name: dict(own) for name, own in memo.get("notes", {}).items()}
+        waited = memo.pop("drafts", None) is not None
         room = schedule.room(search, after)
         chosen = await self._chosen(search, schedule, memo, room)
         if chosen.stop:
             return chosen.stop
         if chosen.chances:
             after = memo["schedule"] = schedule.revised(after, chosen.chances)
-        fresh = chosen.candidates if chosen.candidates is not None else await self._fresh(search, schedule, memo, room)
+        found = Fresh()
+        if chosen.candidates is None:
+            found = await self._fresh(search, schedule, memo, room, waited=waited)
+        fresh = chosen.candidates if chosen.candidates is not None else list(found.candidates.values())[:room]
         priced = replace(search, affordable=min(search.affordable, chosen.affordable))
         draft = schedule.plan(priced, after, [item.id for item in fresh])
         memo["idle"] = 0 if draft.pairs or draft.memo != after else memo["idle"] + 1
@@ -122,6 +129,8 @@ class Portfolio:
         if memo["idle"] >= IDLE:
             return "nothing is left to try"
         memo["schedule"] = draft.memo
+        if (drafts := await self._drafts(search, schedule, memo, len(draft.pairs), found.barren)) is not None:
+            memo["drafts"] = drafts
         return Round(search.number, draft.pairs, tuple(item for item in fresh if item.id in draft.taken), memo)
 
     @property
@@ -148,6 +157,10 @@ class Portfolio:
             return Finalists()
         schedule = self._schedule(search.memo)
         return schedule.finalists(search, schedule.fold(search, search.memo["schedule"]))
+
+    async def prepare(self, search: SearchView) -> Sequence[Proposal]:
+        memo: Mapping[str, Any] = search.memo or {}
+        return await written(search, self.proposers, memo.get("drafts", {}))
 
     async def remarks(self, search: SearchView) -> Sequence[str]:
         """What is left out; what those proposers go by that read the metric's words, where it has none."""
@@ -198,8 +211,7 @@ class Portfolio:
         if self.chooser is None:
             return Chosen(None)
         leader = schedule.leader(search, memo["schedule"])
-        parents = [search.ledger.candidates[item] for item in schedule.ranking(search)[:PARENTS]]
-        able = self._able(search, memo)
+        parents, able = _parents(search, schedule), self._able(search, memo)
         chosen = await self.chooser.choose(
             Choice(search, schedule, leader, memo.get("chooser"), able, parents, room, memo["stale"])
         )
@@ -207,28 +219,56 @@ class Portfolio:
         return chosen
 
     async def _fresh(
-        self, search: SearchView, schedule: Schedule, memo: Mapping[str, Any], room: int
-    ) -> list[Candidate]:
-        able = self._able(search, memo)
-        parents = [search.ledger.candidates[item] for item in schedule.ranking(search)[:PARENTS]]
-        found: dict[str, Candidate] = {}
+        self, search: SearchView, schedule: Schedule, memo: Mapping[str, Any], room: int, *, waited: bool
+    ) -> Fresh:
+        """New candidates. Where those that take long have written ahead (`waited`), the others share what is left."""
+        able, parents = self._able(search, memo), _parents(search, schedule)
+        if waited:
+            able = [item for item in able if not isinstance(item, Drafting)] or able
+        found = Fresh()
+        found.add(search, search.prepared)
         for attempt in range(2):
-            if len(found) >= room:
+            if len(found.candidates) >= room:
                 break
-            known = memo if self.bandit else {**memo, "stale": PATIENCE + 1}
-            shares = _shares(able, room - len(found), known, search.rng(f"shares/{attempt}"))
+            shares = self._shared(able, room - len(found.candidates), memo, search.rng(f"shares/{attempt}"))
             for proposer, count in shares:
                 own = memo["notes"].setdefault(proposer.name, {})
                 turn = Turn(search, parents, count, search.rng(f"{proposer.name}/{attempt}"), own)
                 try:
                     proposals = await proposer.propose(turn)
                 except BudgetExceededError:
-                    return list(found.values())[:room]
-                for proposal in proposals:
-                    candidate = search.candidate(proposal)
-                    if candidate is not None:
-                        found.setdefault(candidate.id, candidate)
-        return list(found.values())[:room]
+                    return found
+                found.add(search, proposals, proposer.name)
+        return found
+
+    async def _drafts(
+        self, search: SearchView, schedule: Schedule, memo: Mapping[str, Any], pairs: int, barren: Set[str]
+    ) -> dict[str, JSON] | None:
+        """What will be written for the next round while `pairs` are evaluated; None where nothing is before it."""
+        able = self._able(search, memo)
+        writing = writers(able) if self.early and self.chooser is None else []
+        left = search.affordable - pairs - search.asking
+        room = schedule.room(replace(search, affordable=left), memo["schedule"]) if writing else 0
+        if not room:
+            return None
+        # The share of those that had nothing left goes to others, of whom some write.
+        write = {item.name for item in writing}
+        sharing = [item for item in able if item.name in write or item.name not in barren]
+        counts = {item.name: count for item, count in self._shared(sharing, room, memo, search.rng("drafts"))}
+        parents = _parents(search, schedule)
+        turns: list[tuple[Drafting, Turn]] = []
+        for item in writing:
+            if item.name in counts:
+                own = memo["notes"].setdefault(item.name, {})
+                turns.append((item, Turn(search, parents, counts[item.name], search.rng(f"{item.name}/drafts"), own)))
+        return await drafted(turns)
+
+    def _shared(self, able: Sequence[Proposer], room: int, memo: Mapping[str, Any], rng: Random) -> list[Share]:
+        return shared(able, room, memo if self.bandit else {**memo, "stale": PATIENCE + 1}, rng)
+
+
+def _parents(search: SearchView, schedule: Schedule) -> list[Candidate]:
+    return [search.ledger.candidates[item] for item in schedule.ranking(search)[:PARENTS]]
 
 
 def _records(search: SearchView, arms: Mapping[str, Any], judged: Mapping[str, float]) -> dict[str, list[int]]:
@@ -247,25 +287,3 @@ def _perfect(search: SearchView, schedule: Schedule, memo: JSON) -> bool:
     return search.problem.objectives.plain and all(
         scores.get(key, 0.0) >= 1.0 for key in search.problem.keys[: schedule.top]
     )
-
-
-Share = tuple[Proposer, int]
-
-
-def _shares(proposers: Sequence[Proposer], slots: int, memo: Mapping[str, Any], rng: Random) -> list[Share]:
-    """How many candidates each proposer is asked for: one at least where there is room, the rest by its record.
-
-    Where the room is too small for all, those go first at the beginning that are listed first, later by lot.
-    """
-    order = rng.sample(list(proposers), len(proposers)) if memo["arms"] else list(proposers)
-    counts = dict.fromkeys((item.name for item in order), 0)
-    for index in range(slots):
-        if index < len(order):
-            counts[order[index].name] += 1
-        else:
-            drawn: dict[str, float] = {}
-            for item in order:
-                wins, tries = (0, 0) if memo["stale"] > PATIENCE else memo["arms"].get(item.name, (0, 0))
-                drawn[item.name] = rng.betavariate(1 + wins, 1 + tries - wins)
-            counts[max(drawn, key=lambda name: drawn[name])] += 1
-    return [(item, counts[item.name]) for item in proposers if counts[item.name]]
