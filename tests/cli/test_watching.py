@@ -16,7 +16,8 @@ from dspex.hosting.status import RunFailure, RunStatus
 
 STATUS = RunStatus(
     id="tickets-1", state="running", reason="", alive=True, stalled=False, orphaned=False, waiting=False,
-    best_score=0.5, seed_score=0.25, calls=10, cost=0.5, repeated_calls=1, unknown_calls=0, evaluations=10,
+    best_score=0.5, seed_score=0.25, confirmed=False, calls=10, cost=0.5,
+    repeated_calls=1, unknown_calls=0, evaluations=10,
     candidates=2, rounds=1, restarts=1, idle_share=None, seconds=2.0, fitting=0.0, budget=Budget(calls=100),
     strategy="auto", seed=0, program=None, parent=None, round="1", hypothesis="instructions rewritten", created=0.0,
     started=0.0, finished=None,

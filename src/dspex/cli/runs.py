@@ -25,7 +25,7 @@ from dspex.errors import UnknownNameError
 from dspex.hosting.building import Live
 from dspex.hosting.launching import log_of
 from dspex.hosting.references import OnlyInMemoryError
-from dspex.hosting.status import RunEvent, RunStatus, scores_of
+from dspex.hosting.status import RunEvent, RunStatus, confirmed, scores_of
 from dspex.optimization.progress import ProgressLine
 from dspex.optimization.reports.html import page
 from dspex.storage import runs as rows
@@ -69,7 +69,7 @@ def list_runs(
     table = [("run", "state", "best", "budget", "begun", "why")]
     for item in found:
         best, _ = scores_of(item)
-        where = "confirmed" if (item.result or {}).get("confirmation") else "on val"
+        where = "confirmed" if confirmed(item) else "on val"
         limits = ", ".join(f"{value:,} {name}" for name, value in item.budget.items())
         shown = "-" if best is None else f"{best:.3f} {where}"
         table.append((item.id, item.state, shown, limits, when(item.started), item.reason))
@@ -79,7 +79,12 @@ def list_runs(
 def _row(item: rows.RunRow) -> dict[str, Any]:
     names = ("id", "name", "program", "parent", "state", "reason", "strategy", "seed", "budget", "restarts")
     more = {name: getattr(item, name) for name in ("created", "started", "finished")}
-    return {**{name: getattr(item, name) for name in names}, **more, "best_score": scores_of(item)[0]}
+    return {
+        **{name: getattr(item, name) for name in names},
+        **more,
+        "best_score": scores_of(item)[0],
+        "confirmed": confirmed(item),
+    }
 
 
 @app.command()

@@ -39,7 +39,7 @@ def figures(status: RunStatus) -> list[str]:
     lines = [
         f"{paint(status.id, 'bold')}  {paint(_state(status), colour)}{f'  {status.reason}' if status.reason else ''}",
         f"  best       {score(status.best_score)}   seed program {score(status.seed_score)}"
-        f"{'' if ended else '   on val, not confirmed'}",
+        f"{'' if status.confirmed else '   on val, not confirmed'}",
     ]
     if status.hypothesis and not ended:
         lines.append(f"  leader     {shortened(status.hypothesis, width() - 13)}")

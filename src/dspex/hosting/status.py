@@ -32,8 +32,10 @@ class RunStatus:
     waiting: bool
     """Whether it is paused for an outage, and a process asks the model again and will go on by itself."""
     best_score: float | None
-    """Mean over the val examples the best candidate was asked so far; confirmed score once it has ended."""
+    """Of the program that `best` gives: mean over the val examples it was asked, or on the confirm split."""
     seed_score: float | None
+    confirmed: bool
+    """Whether both scores are of the confirm split."""
     calls: int
     """Sent, repeated ones included."""
     cost: float | None
@@ -91,7 +93,7 @@ def status_of(connection: Connection, location: Location, id: str, now: float) -
     return RunStatus(
         id=row.id, state=row.state, reason=row.reason, alive=alive(location, row, now),
         stalled=stalled(location, row, now), orphaned=orphaned(location, row, now),
-        waiting=attended(location, row), best_score=best, seed_score=seed,
+        waiting=attended(location, row), best_score=best, seed_score=seed, confirmed=confirmed(row),
         calls=found["calls"], cost=paid.usd, repeated_calls=found["repeated_calls"],
         unknown_calls=found["unknown_calls"], evaluations=found["evaluations"],
         candidates=int(row.progress.get("candidates") or 0), rounds=found["rounds"], restarts=row.restarts,
@@ -104,9 +106,20 @@ def status_of(connection: Connection, location: Location, id: str, now: float) -
 
 
 def scores_of(row: RunRow) -> tuple[float | None, float | None]:
-    """The best program's score and the seed program's: on the confirm split once they met there, on val before."""
-    confirmation = (row.result or {}).get("confirmation")
-    if confirmation is not None:
-        kept = confirmation["score"] if (row.result or {}).get("improved") else confirmation["seed_score"]
-        return kept, confirmation["seed_score"]
-    return row.progress.get("best_score"), row.progress.get("seed_score")
+    """The scores of the program that the run gives, and of the seed program.
+
+    On the confirm split once two programs met there, on val before. An end without that keeps the seed program,
+    whatever led the search on val: a leader's score would then be of a program that nobody gets.
+    """
+    if row.result is None:
+        return row.progress.get("best_score"), row.progress.get("seed_score")
+    confirmation = row.result["confirmation"]
+    if confirmation is None:
+        kept = next((item["score"] for item in row.result["tried"] if item["operator"] == "seed"), None)
+        return kept, kept
+    return confirmation["score" if row.result["improved"] else "seed_score"], confirmation["seed_score"]
+
+
+def confirmed(row: RunRow) -> bool:
+    """Whether these scores are of the confirm split."""
+    return row.result is not None and row.result["confirmation"] is not None

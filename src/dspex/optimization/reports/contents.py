@@ -88,7 +88,13 @@ def contents(data: Mapping[str, Any], importance: Sequence[tuple[str, float]] | 
 def _outcome(data: Mapping[str, Any]) -> Iterator[str]:
     yield data["reason"]
     verdict = data["confirmation"]
-    if verdict is not None:
+    if verdict is None:
+        for kept in (row for row in data["tried"] if row["operator"] == "seed"):
+            yield (
+                f"on val, {kept['n']} examples, the seed program has {kept['score']:.3f}; "
+                "higher scores below are of programs that nothing has confirmed"
+            )
+    else:
         interval = verdict["interval"]
         yield (
             f"confirm split, {verdict['n']} pairs: {verdict['seed_score']:.3f} -> {verdict['score']:.3f}, "
