@@ -4,7 +4,7 @@
     python -m benchmarks.optimizers --report
 
 Rows are appended to a file; what it has already, made by the code as it is, is not run again: a report that was cut
-short goes on.
+short goes on. Rows of the peers come with the project, and serve while the simulator is as it was then.
 """
 
 from __future__ import annotations
@@ -30,6 +30,8 @@ from benchmarks.optimizers.running import Job, perform
 from benchmarks.optimizers.variants import STRATEGIES, VARIANTS
 
 PAGE = environments.ROOT / "docs" / "optimizers.md"
+RECORDED = Path(__file__).with_name("recorded.jsonl")
+"""Peers' rows: they hang on the simulator and the peers' versions alone, and take most of an hour."""
 READING = Path(__file__).with_name("reading.md")
 
 
@@ -64,12 +66,13 @@ def main() -> int:
     whole = asked.report or asked.page_only
     file: Path = asked.rows or environments.cache_folder() / ("optimizers.jsonl" if whole else "optimizers-trial.jsonl")
     jobs = _jobs(asked, families, strategies, whole)
-    had = {(row.key, row.code) for row in load(file) if not asked.again}
+    recorded = [] if asked.again else load(RECORDED)
+    had = {(row.key, row.code) for row in (*recorded, *load(file)) if not asked.again}
     missing = [] if asked.page_only else [job for job in jobs if (job.key, job.code) not in had]
     python = environments.peer() if any(job.theirs for job in missing) else None
     perform(missing, python, file, _say)
     wanted = {job.key for job in jobs}
-    found = _sorted([row for row in load(file) if row.key in wanted])
+    found = _sorted([row for row in (*recorded, *load(file)) if row.key in wanted])
     if whole:
         _write(asked.page, found, asked.budget, missing=bool(missing))
     else:
