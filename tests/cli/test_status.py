@@ -34,3 +34,21 @@ def test_after_an_end_without_a_confirmation_the_score_is_that_of_the_program_th
     )
     assert f"{kept:.3f} on val" in dspex("runs", "list").out
     assert f"the seed program has {kept:.3f}; higher scores below" in dspex("runs", "report", result.run).out
+
+
+def test_what_a_fork_carried_over_is_in_what_it_has_spent_of_its_budget(dspex: Dspex, tmp_path: Path) -> None:
+    train, val, confirm = splits()
+    result = library.optimize(
+        program(instructions=Text()), train, val, ExactMatch("label"), runtime(hinted), confirm=confirm,
+        budget=Budget(calls=400), options=SearchOptions(reserve=0.0), store=tmp_path / ".dspex" / "dspex.db",
+    )  # fmt: skip
+    with library.attach(result.run) as run:
+        fork = run.fork(budget=Budget(calls=900, tokens=10**9)).id
+    made = dspex("runs", "show", fork, "--json").data
+    assert (made["calls"], made["carried"]) == (0, made["spent"])
+    assert 0 < made["spent"]["calls"] <= 400
+    assert made["spent"]["tokens"] > 0
+    shown = dspex("runs", "show", fork).out
+    calls, tokens = made["spent"]["calls"], made["spent"]["tokens"]
+    assert f"{calls:,} of 900 calls, {tokens:,} of 1,000,000,000 tokens" in shown
+    assert f"({calls:,} calls of it carried over)" in shown

@@ -12,7 +12,7 @@ from shutil import get_terminal_size
 from dspex.blocking import wait
 from dspex.cli.output import counted, cut, dollars, paint, shortened, width
 from dspex.hosting.handle import Run
-from dspex.hosting.status import RunFailure, RunStatus
+from dspex.hosting.status import RunFailure, RunStatus, Spent
 from dspex.storage.runs import RESTING
 
 EVERY = 0.5
@@ -66,11 +66,16 @@ def _state(status: RunStatus) -> str:
 
 
 def _spent(status: RunStatus) -> str:
-    budget = status.budget
-    limit = "" if budget.calls is None else f" of {budget.calls:,}"
-    cost = dollars(status.cost) + ("" if budget.usd is None else f" of ${budget.usd:g}")
-    seconds = "" if budget.seconds is None else f" of {budget.seconds:g}"
-    return f"{status.calls:,}{limit} calls, {cost}, {status.seconds:.1f}{seconds} s"
+    """What counts against the budget, which holds for a fork and what it carried over together."""
+    budget, gone, over = status.budget, status.spent, status.carried
+    calls = f"{gone.calls:,} calls" if budget.calls is None else f"{gone.calls:,} of {counted(budget.calls, 'call')}"
+    parts = [calls]
+    if budget.tokens is not None:
+        parts.append(f"{gone.tokens:,} of {counted(budget.tokens, 'token')}")
+    parts.append(dollars(gone.usd) + ("" if budget.usd is None else f" of ${budget.usd:g}"))
+    parts.append(f"{status.seconds:.1f}{'' if budget.seconds is None else f' of {budget.seconds:g}'} s")
+    carried = f" ({counted(over.calls, 'call')} of it carried over)" if over.calls else ""
+    return ", ".join(parts) + carried
 
 
 class Watch:
@@ -82,7 +87,7 @@ class Watch:
         self._live = self._stream.isatty()
         self._drawn = 0
         self._last = ""
-        self._seen: deque[tuple[float, int, int]] = deque(maxlen=_MEMORY)
+        self._seen: deque[tuple[float, int, Spent]] = deque(maxlen=_MEMORY)
 
     def until_it_rests(self) -> RunStatus:
         """Its last status. An interrupt goes up; the run goes on."""
@@ -92,7 +97,7 @@ class Watch:
         alone = 0.0
         while True:
             status = await self._run.status()
-            self._seen.append((time.monotonic(), status.evaluations, status.calls))
+            self._seen.append((time.monotonic(), status.evaluations, status.spent))
             self._show(status, await self._run.failures(3))
             alone = alone + EVERY if status.orphaned else 0.0
             if (status.state in RESTING and not status.waiting) or alone > _PATIENCE:
@@ -123,13 +128,15 @@ class Watch:
 
     def _rate(self, status: RunStatus) -> str:
         """Evaluations a second over the last looks, and how long the budget lasts at that pace."""
-        (began, evaluations, calls), (ended, now, sent) = self._seen[0], self._seen[-1]
+        (began, evaluations, before), (ended, now, gone) = self._seen[0], self._seen[-1]
         if status.state != "running" or ended <= began:
             return "-"
         pace = f"{(now - evaluations) / (ended - began):.1f} evaluations a second"
         lasts: list[float] = []
-        if status.budget.calls is not None and sent > calls:
-            lasts.append(max(0, status.budget.calls - sent) * (ended - began) / (sent - calls))
+        for unit in ("calls", "tokens", "usd"):
+            limit, had, has = (getattr(item, unit) for item in (status.budget, before, gone))
+            if None not in (limit, had, has) and has > had:
+                lasts.append(max(0, limit - has) * (ended - began) / (has - had))
         if status.budget.seconds is not None:
             lasts.append(max(0.0, status.budget.seconds - status.seconds))
         return f"{pace}, the budget lasts about {min(lasts):.0f} s" if lasts else pace

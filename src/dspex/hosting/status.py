@@ -9,11 +9,22 @@ from sqlalchemy import Connection
 from dspex.clients.budget import Budget
 from dspex.hosting.liveness import alive, orphaned, stalled
 from dspex.hosting.waiting import attended
-from dspex.kernel.ports import JSON
+from dspex.kernel.ports import JSON, NO_USAGE, Usage
 from dspex.storage import runs
 from dspex.storage.calls import spent_by
 from dspex.storage.database import Location
 from dspex.storage.runs import RunRow, RunState
+
+
+@dataclass(frozen=True, slots=True)
+class Spent:
+    """What counts against a budget."""
+
+    calls: int = 0
+    tokens: int = 0
+    """Of prompts and answers together."""
+    usd: float | None = 0.0
+    """None: a price is unknown."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +51,10 @@ class RunStatus:
     """Sent, repeated ones included."""
     cost: float | None
     """Dollars for its own calls that were answered; None: a price is unknown."""
+    spent: Spent
+    """Of the budget: its own calls that were answered, each once, and what it carried over."""
+    carried: Spent
+    """The part of `spent` that the rows copied by a fork had consumed."""
     repeated_calls: int
     unknown_calls: int
     evaluations: int
@@ -90,11 +105,14 @@ def status_of(connection: Connection, location: Location, id: str, now: float) -
     """Where a run is; needs no process of the run's."""
     row, found, paid = runs.find(connection, id), runs.counts(connection, id), spent_by(connection, id)
     best, seed = scores_of(row)
+    over = row.spec.get("carried")
+    carried = NO_USAGE if over is None else Usage(**over)
     return RunStatus(
         id=row.id, state=row.state, reason=row.reason, alive=alive(location, row, now),
         stalled=stalled(location, row, now), orphaned=orphaned(location, row, now),
         waiting=attended(location, row), best_score=best, seed_score=seed, confirmed=confirmed(row),
-        calls=found["calls"], cost=paid.usd, repeated_calls=found["repeated_calls"],
+        calls=found["calls"], cost=paid.usd, spent=_spent(paid + carried), carried=_spent(carried),
+        repeated_calls=found["repeated_calls"],
         unknown_calls=found["unknown_calls"], evaluations=found["evaluations"],
         candidates=int(row.progress.get("candidates") or 0), rounds=found["rounds"], restarts=row.restarts,
         idle_share=row.progress.get("idle_share"), seconds=float(row.progress.get("seconds") or 0.0),
@@ -103,6 +121,10 @@ def status_of(connection: Connection, location: Location, id: str, now: float) -
         round=row.progress.get("round"), hypothesis=row.progress.get("hypothesis"),
         created=row.created, started=row.started, finished=row.finished,
     )  # fmt: skip
+
+
+def _spent(usage: Usage) -> Spent:
+    return Spent(usage.calls, usage.input_tokens + usage.output_tokens, usage.usd)
 
 
 def scores_of(row: RunRow) -> tuple[float | None, float | None]:
