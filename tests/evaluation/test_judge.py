@@ -55,6 +55,7 @@ def test_scale_fields_reference_and_temperature() -> None:
     found = judged(judge, section(reason="yes", grade=2), seen)
     assert found.score == 1.0
     assert seen[0].settings["temperature"] == 0
+    assert seen[0].settings["max_tokens"] == 4_000
     assert "reference" in seen[0].messages[-1]["content"]
 
 

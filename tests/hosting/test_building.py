@@ -10,9 +10,11 @@ from typing import Any
 
 import pytest
 
+from dspex.evaluation.judge import Judge
 from dspex.evaluation.metrics import ExactMatch
 from dspex.hosting import preparing
 from dspex.hosting.building import Live, build
+from dspex.hosting.metrics import metric_of, metric_spec
 from dspex.hosting.references import OnlyInMemoryError
 from dspex.hosting.specification import RunSpec
 from dspex.kernel.variables import Float
@@ -82,3 +84,10 @@ def test_objectives_are_part_of_what_is_kept(tmp_path: Path) -> None:
         return built.problem.objectives
 
     assert asyncio.run(main()) == Objectives(of=("score", "tokens"), constraints=("latency < 9",))
+
+
+def test_a_judge_keeps_its_limit_and_one_of_an_earlier_version_has_none() -> None:
+    spec = metric_spec(Judge("right", max_tokens=300))
+    assert metric_of(spec).max_tokens == 300
+    earlier = {name: value for name, value in spec.arguments.items() if name != "max_tokens"}
+    assert metric_of(spec.model_copy(update={"arguments": earlier})).max_tokens is None

@@ -27,8 +27,8 @@ from dspex.errors import (
     UnknownNameError,
     VariableError,
 )
-from dspex.evaluation.judge import Judge
-from dspex.evaluation.metrics import ExactMatch
+from dspex.evaluation.judge import JUDGE_TOKENS, Judge
+from dspex.evaluation.metrics import ExactMatch, Weighted
 from dspex.evaluation.scoring import as_metric
 from dspex.kernel.ports import Completion, Event, Request, Score, Usage
 from dspex.kernel.program import Program
@@ -52,6 +52,7 @@ from tests.optimization.simulators import (
     careless,
     cool,
     counted,
+    gold,
     hinted,
     is_proposal,
     program,
@@ -371,6 +372,47 @@ def test_proposals_have_a_limit_where_the_budget_needs_one(budget: Budget, limit
     asked = [item.settings.get("max_tokens") for item in seen]
     assert result.proposing.calls > 0
     assert {item for item in asked if item != 20} == limits
+
+
+def graded(request: Request) -> str:
+    """`hinted`, whose answers get the best grade where they are right."""
+    if "criteria" not in request.messages[-1]["content"]:
+        return hinted(request)
+    text = text_in(request)
+    right = gold(text) in request.messages[-1]["content"].partition("answer")[2]
+    return f"[[reason]]\nas it is\n\n[[grade]]\n{5 if right else 1}\n\n[[end]]"
+
+
+def test_a_judge_has_a_limit_that_a_budget_in_tokens_can_keep() -> None:
+    counting, seen = counted(graded)
+    given = program(instructions=Text(), max_tokens=20)
+    result = searched(given, counting, budget=Budget(tokens=600_000), metric=Judge("the right colour"))
+    assert {item.settings.get("max_tokens") for item in seen} == {20, JUDGE_TOKENS, 8_000}
+    assert result.improved
+    assert result.usage.input_tokens + result.usage.output_tokens <= 600_000
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize(
+    ("more", "budget", "said"),
+    [
+        (
+            {"max_tokens": None},
+            Budget(tokens=60_000),
+            r"a budget in tokens needs.*\(Judge\(\.\.\., max_tokens=4000\)\)",
+        ),
+        ({"model": "other/judge"}, Budget(usd=1.0), "needs the price of other/judge"),
+    ],
+)
+def test_a_judge_that_the_budget_could_not_bound_is_refused_unpaid(
+    weighted: bool, more: dict[str, Any], budget: Budget, said: str
+) -> None:
+    counting, seen = counted(graded)
+    judge = Judge("the right colour", **more)
+    metric = Weighted((ExactMatch("label"), 1), (judge, 1)) if weighted else judge
+    with pytest.raises(ConfigurationError, match="step 'judge': .*" + said):
+        searched(program(instructions=Text(), max_tokens=20), counting, budget=budget, metric=metric)
+    assert seen == []
 
 
 def test_a_budget_without_any_limit_is_refused() -> None:

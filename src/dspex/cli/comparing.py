@@ -14,7 +14,7 @@ from dspex.cli.description import value
 from dspex.cli.evaluating import examples_by_id
 from dspex.cli.metrics import metric_for
 from dspex.cli.opening import opened
-from dspex.cli.options import Concurrency, Data, Json, Judge, JudgeModel, Metric, Model
+from dspex.cli.options import Concurrency, Data, Json, Judge, JudgeModel, JudgeTokens, Metric, Model
 from dspex.cli.output import emit, paint, say, shortened, spent, width
 from dspex.cli.project import Project
 from dspex.errors import ConfigurationError
@@ -22,6 +22,7 @@ from dspex.evaluation.comparison import Comparison, Moved
 from dspex.evaluation.comparison import compare as compare_evaluations
 from dspex.evaluation.dataset import Dataset
 from dspex.evaluation.evaluator import EvaluationOptions
+from dspex.evaluation.judge import JUDGE_TOKENS
 from dspex.evaluation.result import Evaluation
 from dspex.kernel.ports import JSON, NO_USAGE
 
@@ -35,6 +36,7 @@ def compare(  # noqa: PLR0913 - the options of the command
     metric: Metric = [],  # noqa: B006 - typer copies it
     judge: Judge = [],  # noqa: B006
     judge_model: JudgeModel = None,
+    judge_tokens: JudgeTokens = JUDGE_TOKENS,
     model: Model = None,
     limit: Annotated[
         int | None, typer.Option("--limit", min=1, help="Only the first so many examples.", show_default=False)
@@ -57,7 +59,7 @@ def compare(  # noqa: PLR0913 - the options of the command
     programs = [project.program(path) for path in (first, second)]
     if programs[0].hash == programs[1].hash:
         raise ConfigurationError(f"{first} and {second} are the same program: there is nothing to compare")
-    scorer = metric_for(project, metric, judge, judge_model)
+    scorer = metric_for(project, metric, judge, judge_model, judge_tokens)
     shared = examples(project.data_path(data), programs[0])
     shared = shared if limit is None else shared[:limit]
     options = EvaluationOptions(concurrency=concurrency or EvaluationOptions().concurrency, samples=samples)

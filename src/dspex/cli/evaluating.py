@@ -18,13 +18,14 @@ from dspex.cli.description import value
 from dspex.cli.exits import GATE, PROVIDER
 from dspex.cli.metrics import metric_for
 from dspex.cli.opening import opened
-from dspex.cli.options import Concurrency, Data, Json, Judge, JudgeModel, Metric, Model, Program
+from dspex.cli.options import Concurrency, Data, Json, Judge, JudgeModel, JudgeTokens, Metric, Model, Program
 from dspex.cli.output import emit, note, paint, say, shortened, width
 from dspex.cli.project import Project
 from dspex.errors import ConfigurationError, DspexError
 from dspex.evaluation.assessment import Assessment
 from dspex.evaluation.dataset import Dataset
 from dspex.evaluation.evaluator import EvaluationOptions
+from dspex.evaluation.judge import JUDGE_TOKENS
 from dspex.evaluation.result import Evaluation
 from dspex.evaluation.rows import read_rows
 from dspex.kernel.ports import JSON
@@ -39,6 +40,7 @@ def evaluate(  # noqa: PLR0913 - the options of the command
     metric: Metric = [],  # noqa: B006 - typer copies it
     judge: Judge = [],  # noqa: B006
     judge_model: JudgeModel = None,
+    judge_tokens: JudgeTokens = JUDGE_TOKENS,
     model: Model = None,
     min_score: Annotated[
         float | None,
@@ -61,7 +63,7 @@ def evaluate(  # noqa: PLR0913 - the options of the command
     """Measure a program on data: score with interval, failures apart from zeros, cost, worst answers."""
     project = Project.here({"model": model, "concurrency": concurrency})
     found = project.program(program)
-    scorer = metric_for(project, metric, judge, judge_model)
+    scorer = metric_for(project, metric, judge, judge_model, judge_tokens)
     rows_of_data = examples(project.data_path(data), found)
     if limit is not None:
         rows_of_data = rows_of_data[:limit]

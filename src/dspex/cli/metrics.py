@@ -13,7 +13,7 @@ from typing import Any
 
 from dspex.cli.project import Project, setting_line
 from dspex.errors import ConfigurationError, DspexError, MetricError, UnknownNameError, suggestion
-from dspex.evaluation.judge import Judge
+from dspex.evaluation.judge import JUDGE_TOKENS, Judge
 from dspex.evaluation.metrics import Contains, ExactMatch, NormalizedMatch, NumericTolerance, TokenF1, Weighted
 from dspex.evaluation.scoring import as_metric
 
@@ -24,13 +24,20 @@ _USE = (
 
 
 def metric_for(
-    project: Project, given: Sequence[str], criteria: Sequence[str] = (), judge_model: str | None = None
+    project: Project,
+    given: Sequence[str],
+    criteria: Sequence[str] = (),
+    judge_model: str | None = None,
+    judge_tokens: int = JUDGE_TOKENS,
 ) -> Any:
     """The metric named by --metric and --judge, or else by the project: the mean where there are several.
 
     Raises ConfigurationError where none is named, MetricError for what cannot be one.
     """
-    parts: list[Any] = [Judge(text, model=judge_model, name=f"Judge {n}") for n, text in enumerate(criteria, 1)]
+    parts: list[Any] = [
+        Judge(text, model=judge_model, max_tokens=judge_tokens, name=f"Judge {number}")
+        for number, text in enumerate(criteria, start=1)
+    ]
     if judge_model is not None and not parts:
         raise ConfigurationError("--judge-model names the model of a judge: give its criteria with --judge TEXT")
     setting = project.resolved.settings.project.metric

@@ -22,6 +22,7 @@ from dspex.cli.options import (
     Json,
     Judge,
     JudgeModel,
+    JudgeTokens,
     MemoryMb,
     Metric,
     Model,
@@ -39,6 +40,7 @@ from dspex.configuration.files import save
 from dspex.configuration.settings import Settings
 from dspex.errors import ConfigurationError
 from dspex.evaluation.dataset import Dataset
+from dspex.evaluation.judge import JUDGE_TOKENS
 from dspex.evaluation.scoring import as_metric
 from dspex.hosting import preparing
 from dspex.hosting.isolation import Isolation, isolation_of
@@ -90,6 +92,7 @@ def optimize(  # noqa: PLR0913 - the options of the command
     metric: Metric = [],  # noqa: B006 - typer copies it
     judge: Judge = [],  # noqa: B006
     judge_model: JudgeModel = None,
+    judge_tokens: JudgeTokens = JUDGE_TOKENS,
     model: Model = None,
     proposer_model: Annotated[
         str | None,
@@ -166,7 +169,7 @@ def optimize(  # noqa: PLR0913 - the options of the command
     project = Project.here({"model": model, "concurrency": concurrency, "store": store, "on_outage": on_outage})
     reference = project.reference(program)
     found = project.program(program)
-    scorer = metric_for(project, metric, judge, judge_model)
+    scorer = metric_for(project, metric, judge, judge_model, judge_tokens)
     files = {"--train": train, "--val": val, "--confirm": confirm}
     splits = _splits(found, _paths(project, data, files), as_metric(scorer).columns, seed)
     target = _target(None if reference is not None else project.program_path(program), out, force)

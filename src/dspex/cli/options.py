@@ -31,6 +31,9 @@ Judge = Annotated[
 JudgeModel = Annotated[
     str | None, typer.Option("--judge-model", metavar="PROVIDER/NAME", help="The judge's model.", show_default=False)
 ]
+JudgeTokens = Annotated[
+    int, typer.Option("--judge-tokens", min=1, help="The most tokens of the judge's answer, thinking included.")
+]
 Concurrency = Annotated[
     int | None,
     typer.Option("--concurrency", min=1, help="Examples, and requests on the wire, at a time.", show_default=False),

@@ -14,6 +14,9 @@ from dspex.kernel.signature import Example, FieldSchema, Schema
 from dspex.kernel.state import State, StepError
 from dspex.modules.prediction import predict
 
+JUDGE_TOKENS = 4_000
+"""The most tokens of a verdict, unless a judge says otherwise: many times what a reason and a grade take, since models
+that think first count that, too."""
 _TEXT: Mapping[str, JSON] = {"type": "string"}
 
 
@@ -34,6 +37,8 @@ class Judge:
     """The best grade; 2 makes it pass or fail."""
     temperature: float | None = None
     """None: the model's own."""
+    max_tokens: int | None = JUDGE_TOKENS
+    """Of its answer, at most; None: no limit, which a budget in tokens or dollars does not take."""
     fields: tuple[str, ...] = ()
     reference: str | None = None
     name: str = "Judge"
@@ -72,7 +77,16 @@ class Judge:
     @property
     def program(self) -> Program:
         """What the judge runs."""
-        return _program(self.model, self.temperature, self.scale, self.reference is not None)
+        wished: dict[str, JSON] = {
+            "model": self.model, "temperature": self.temperature, "max_tokens": self.max_tokens
+        }  # fmt: skip
+        options = tuple((name, value) for name, value in wished.items() if value is not None)
+        return _program(options, self.scale, self.reference is not None)
+
+    @property
+    def programs(self) -> tuple[Program, ...]:
+        """The same, as metrics say it that may have several."""
+        return (self.program,)
 
     @property
     def columns(self) -> tuple[str, ...]:
@@ -96,7 +110,7 @@ def _told(values: Mapping[str, JSON]) -> str:
 
 
 @lru_cache(maxsize=64)
-def _program(model: str | None, temperature: float | None, scale: int, with_reference: bool) -> Program:
+def _program(options: tuple[tuple[str, JSON], ...], scale: int, with_reference: bool) -> Program:
     grade: dict[str, JSON] = {"type": "integer", "minimum": 1, "maximum": scale}
     names = ["criteria", "question", "answer", *(["reference"] if with_reference else [])]
     reference = " The reference is an answer known to be good." if with_reference else ""
@@ -110,9 +124,7 @@ def _program(model: str | None, temperature: float | None, scale: int, with_refe
         inputs=_texts(names),
         outputs=(*_texts(["reason"]), FieldSchema(name="grade", type=grade)),
     )
-    wished: dict[str, JSON] = {"model": model, "temperature": temperature}
-    options = {name: value for name, value in wished.items() if value is not None}
-    return Program(name="judge", pipeline=(predict(schema, name="judge", **options),))
+    return Program(name="judge", pipeline=(predict(schema, name="judge", **dict(options)),))
 
 
 def _texts(names: Iterable[str]) -> tuple[FieldSchema, ...]:

@@ -184,6 +184,11 @@ class Weighted:
         """The fields that every row must have."""
         return tuple(dict.fromkeys(column for metric, _ in self._parts for column in metric.columns))
 
+    @property
+    def programs(self) -> tuple[Program, ...]:
+        """What its judges run."""
+        return tuple(program for metric, _ in self._parts for program in metric.programs)
+
     def bind(self, runtime: Runtime) -> Weighted:
         """The same with its judges bound to `runtime`."""
         return Weighted(*((as_metric(metric, runtime), weight) for metric, weight in self._parts), name=self.name)

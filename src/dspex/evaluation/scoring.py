@@ -72,6 +72,11 @@ class ReadyMetric:
         """The fields every row must have for this metric, as far as it says."""
         return tuple(getattr(self.source, "columns", ()))
 
+    @property
+    def programs(self) -> tuple[Program, ...]:
+        """What judges in it run, as far as it says."""
+        return tuple(getattr(self.source, "programs", ()))
+
 
 def as_metric(metric: object, runtime: Runtime | None = None) -> ReadyMetric:
     """`metric` made ready to score. Raises MetricError for what cannot be a metric, before anything is paid for.

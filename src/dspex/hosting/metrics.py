@@ -49,4 +49,6 @@ def metric_of(spec: MetricSpec) -> Any:
         return Weighted(*((metric_of(part), weight) for part, weight in spec.parts))
     if spec.kind not in BUILTIN:
         raise UnknownNameError("metric", spec.kind, [*BUILTIN, "Weighted", "function"])
-    return cast("Callable[..., Any]", BUILTIN[spec.kind])(**spec.arguments)
+    # A run that an earlier version made had no limit on its judge's answers, and goes on as it began.
+    before: dict[str, Any] = {"max_tokens": None} if spec.kind == Judge.__name__ else {}
+    return cast("Callable[..., Any]", BUILTIN[spec.kind])(**{**before, **spec.arguments})

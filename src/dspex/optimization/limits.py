@@ -26,8 +26,11 @@ def proposal_limit(budget: Budget) -> Mapping[str, JSON]:
     return {"max_tokens": PROPOSAL_TOKENS} if weighs_answers(budget) else {}
 
 
-def check_limits(prepared: Prepared, budget: Budget, runtime: Runtime) -> None:
-    """Raises ConfigurationError for a step whose calls the budget could not bound, before anything is paid."""
+def check_limits(prepared: Prepared, budget: Budget, runtime: Runtime, hint: str | None = None) -> None:
+    """Raises ConfigurationError for a step whose calls the budget could not bound, before anything is paid.
+
+    `hint` is how to give it a limit, where that is no option of a step.
+    """
     if not weighs_answers(budget):
         return
     prices = runtime.lm.policies.prices if isinstance(runtime.lm, ModelStack) else Prices()
@@ -38,7 +41,7 @@ def check_limits(prepared: Prepared, budget: Budget, runtime: Runtime) -> None:
         try:
             bound(Request(str(stage.options.get("model") or runtime.model), (), limit), budget, prices)
         except ConfigurationError as error:
-            how = "" if limit else f" (an option of step {stage.path!r}: max_tokens: 1000)"
+            how = "" if limit else f" ({hint or f'an option of step {stage.path!r}: max_tokens: 1000'})"
             raise ConfigurationError(f"step {stage.path!r}: {error}{how}") from error
 
 

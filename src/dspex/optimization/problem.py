@@ -10,6 +10,7 @@ from typing import Any
 
 from dspex.clients.budget import Budget
 from dspex.errors import ConfigurationError, DataError, VariableError
+from dspex.evaluation.judge import JUDGE_TOKENS
 from dspex.evaluation.scoring import ReadyMetric
 from dspex.kernel.canonical import canonical, digest
 from dspex.kernel.execution import prepare
@@ -137,9 +138,17 @@ def pose(
             f"program {program.name!r} has no variables, so there is nothing to search; "
             "write one where a value would go: instructions=Text(), demos=Demos(4), temperature=Float(0, 1)"
         )
-    for branch in branches(program):
-        check_limits(prepare(branch, runtime), budget, runtime)
+    check_answers(problem, budget, runtime)
     return problem
+
+
+def check_answers(problem: Problem, budget: Budget, runtime: Runtime) -> None:
+    """Raises ConfigurationErrors for a program that cannot be run, and for a step of it or of a judge whose calls the
+    budget could not bound."""
+    for branch in branches(problem.program):
+        check_limits(prepare(branch, runtime), budget, runtime)
+    for judge in problem.metric.programs:
+        check_limits(prepare(judge, runtime), budget, runtime, f"Judge(..., max_tokens={JUDGE_TOKENS})")
 
 
 def aimed(problem: Problem, objectives: Objectives, runtime: Runtime) -> Problem:
