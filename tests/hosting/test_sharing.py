@@ -20,11 +20,16 @@ import pytest
 from dspex.clients.budget import Budget
 from dspex.clients.budget_shares import Sums
 from dspex.configuration.runtimes import RuntimeSettings
+from dspex.errors import ConfigurationError
+from dspex.hosting.handle import Run
+from dspex.kernel.variables import Demos, Text
 from dspex.storage import runs
 from dspex.storage.budgets import share_budget, standing
 from tests.hosting.conftest import made
-from tests.hosting.durability import Bench, Prepared, check_integrity, ended_by_kill
-from tests.hosting.test_steering import QUEUED
+from tests.hosting.durability import Bench, Prepared, Uninterrupted, check_integrity, ended_by_kill
+from tests.hosting.test_steering import QUEUED, resumed, started
+from tests.hosting.test_steering import QUICK as STEERED
+from tests.optimization.simulators import program
 from tests.servers.chat import Arrival, serving
 
 RUNS = 8
@@ -188,3 +193,59 @@ def test_what_two_runs_send_at_the_same_time_is_counted_though_one_is_killed(ben
     assert sum(counted[1].sends.values()) == sent["other"]
     assert (first.status().repeated_calls, second.status().repeated_calls) == (counted[0].repeated, 0)
     assert counted[0].repeated + first.status().unknown_calls == left.unfinished > 0
+
+
+def test_a_step_that_a_shared_budget_could_not_bound_is_refused_where_the_run_is_made(
+    bench: Bench, tmp_path: Path
+) -> None:
+    store = str(tmp_path / "dspex.db")
+    given = made(bench, store, answer=40)
+    given.change(partial(share_budget, budget=Budget(tokens=100_000)))
+    wanted = r"step 'label': a budget in tokens needs.*max_tokens: 1000\); it is the budget that all runs of the store"
+    with pytest.raises(ConfigurationError, match=wanted):
+        made(bench, store)
+    given.change(partial(share_budget, budget=Budget(calls=1_000)))
+    made(bench, store)
+
+
+LIMITED = program(instructions=Text(), demos=Demos(2), max_tokens=40)
+"""Steps that have a limit, which proposals then have not of themselves."""
+
+
+async def forked_from(run: Run) -> str:
+    return (await run.fork()).id
+
+
+@pytest.mark.parametrize("forked", [False, True])
+def test_proposals_have_a_limit_where_a_shared_budget_needs_one(bench: Bench, tmp_path: Path, forked: bool) -> None:
+    store = str(tmp_path / "dspex.db")
+    with serving() as server:
+        given = made(bench, store, base_url=server.url, program=LIMITED)
+        given.change(partial(share_budget, budget=Budget(tokens=10_000_000)))
+        run = given.within(forked_from) if forked else made(bench, store, base_url=server.url, program=LIMITED).run
+        given = replace(given, run=run)
+        bench.rests(bench.carry(given, ""), given.tag)
+        assert given.status().state == "completed"
+        assert {item.max_tokens for item in server.log()} == {40, 8_000}
+
+
+def test_a_run_that_cannot_keep_a_shared_budget_that_is_set_later_rests_until_it_can(
+    bench: Bench, copy: Prepared, uninterrupted: Uninterrupted
+) -> None:
+    """Set while it is under way, and still there when it is resumed: then nothing at all is sent."""
+    pid = started(bench, copy, constants={**STEERED, **QUICK})
+    copy.change(partial(share_budget, budget=Budget(tokens=10_000_000)))
+    bench.rests(pid, copy.tag)
+    status = copy.status()
+    assert status.state == "paused"
+    for said in ("set after this run was made", "set max_tokens for oracle/colours", "db budget --calls N", "fork it"):
+        assert said in status.reason
+    sent = bench.oracle.behave(copy.tag)
+    assert 20 <= sent < uninterrupted.bodies.total()
+    resumed(bench, copy)
+    assert copy.status().state == "paused"
+    assert bench.oracle.behave(copy.tag) == sent
+    copy.change(partial(share_budget, budget=Budget(calls=1_000)))
+    resumed(bench, copy)
+    assert copy.facts() == uninterrupted.facts
+    assert Counter(item.body for item in bench.oracle.asked(copy.tag)) == uninterrupted.bodies

@@ -57,6 +57,8 @@ class Arrival:
     """Seconds by the server's clock, which never goes back."""
     prompt_tokens: int = 0
     completion_tokens: int = 0
+    max_tokens: int | None = None
+    """Its limit on the answer."""
 
 
 @dataclass(slots=True)
@@ -95,6 +97,7 @@ class Server:
         if self.faults.key and request.headers.get("Authorization") != f"Bearer {self.faults.key}":
             return self._refuse(401, "Incorrect API key provided")
         body: dict[str, Any] = json.loads(raw)
+        arrival.max_tokens = body.get("max_tokens")
         identity = sha256(raw).hexdigest()
         self.attempts[identity] += 1
         if self.faults.delay:

@@ -12,7 +12,7 @@ from dspex.clients.budget import ONE_CALL, Budget, bound, most
 from dspex.clients.budget_shares import DRIFT, NOTHING, VALID_SECONDS, BudgetShares, Claim, Sums, limited
 from dspex.clients.elapsed import elapsed
 from dspex.clients.prices import Prices
-from dspex.errors import DspexError, SharedBudgetError
+from dspex.errors import ConfigurationError, DspexError, SharedBudgetError
 from dspex.kernel.ports import BudgetAccount, Request, Reservation, Usage
 
 TEND_SECONDS = 2.0
@@ -73,7 +73,7 @@ class SharedAccount:
     async def reserve(self, request: Request) -> Reservation:
         if self.budget is None:
             return FREE
-        wanted = bound(request, self.budget, self._prices)
+        wanted = _bound(request, self.budget, self._prices)
         sums = _sums(wanted)
         self._active = True
         # A sending that was not heard of is told to the store before anything is sent after it: a row says of a call
@@ -197,6 +197,19 @@ def _check(budget: Budget, spent: Sums, first: _Place) -> None:
         limit, gone, more = (getattr(item, unit) for item in (budget, spent, wanted))
         if gone + more > limit + DRIFT:
             raise SharedBudgetError(_refusal(unit, limit, gone, more, first.request.model))
+
+
+def _bound(request: Request, budget: Budget, prices: Prices) -> Reservation:
+    """The most that it can take. Raises SharedBudgetError where nobody can tell: the run began before this budget was
+    set, and rests."""
+    try:
+        return bound(request, budget, prices)
+    except ConfigurationError as error:
+        raise SharedBudgetError(
+            "the budget that all runs of the store share was set after this run was made, which cannot keep it: "
+            f"{error}. Set one in calls (`dspex db budget --calls N`) or none (`dspex db budget --none`), and resume "
+            "the run; or fork it, where all its steps have a limit: the proposals of a fork get one; or begin another"
+        ) from error
 
 
 def _sums(reservation: Reservation) -> Sums:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+from collections.abc import Mapping
 
 from sqlalchemy import Connection
 
@@ -11,9 +12,11 @@ from dspex.errors import ConfigurationError
 from dspex.hosting.building import changed, fingerprints, strategy_code
 from dspex.hosting.specification import Carried, RunSpec
 from dspex.kernel.ports import JSON, Usage
+from dspex.optimization.limits import proposal_limit
 from dspex.optimization.options import SearchOptions
 from dspex.optimization.strategies.table import strategy_named
 from dspex.storage import runs
+from dspex.storage.budgets import standing
 from dspex.storage.forks import carry_over
 
 LIMITS = ("calls", "tokens", "usd")
@@ -28,8 +31,9 @@ def fork(
     With the same strategy and seed it goes on where `source` was: rounds, candidates and evaluations are copied, and
     what they consumed counts against the budget of the fork, though nobody pays it again. With another strategy or
     seed, or where code that decides scores has changed, no row is copied: it starts at the beginning, and every call
-    that any run of the store has made is answered from the store, free and uncounted. Raises ConfigurationError where
-    the budget leaves no room.
+    that any run of the store has made is answered from the store, free and uncounted. Where the store
+    has a shared budget in tokens or dollars, its proposals have a limit. Raises ConfigurationError where the budget
+    leaves no room.
     """
     row = runs.find(connection, source)
     spec = RunSpec.model_validate(row.spec)
@@ -49,6 +53,9 @@ def fork(
     if strategy is not None and strategy != spec.strategy:
         values["imports"] = (*spec.imports, *strategy_code(strategy))
         values["live"] = tuple(text for text in spec.live if not text.startswith("the strategy "))
+    if (shared := standing(connection)) is not None and (limit := proposal_limit(shared.budget)):
+        given: Mapping[str, JSON] = spec.options.get("proposer_settings", {})
+        values["options"] = {**spec.options, "proposer_settings": {**limit, **given}}
     made = spec.model_copy(update=values)
     head = {
         "id": id, "name": row.name, "program": row.program, "base_version": row.base_version, "parent": row.id,

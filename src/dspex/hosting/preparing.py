@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Literal, TypedDict, Unpack
@@ -22,11 +22,14 @@ from dspex.kernel.ports import Metric, Runtime
 from dspex.kernel.program import Program
 from dspex.kernel.signature import Example
 from dspex.optimization.deciding import Strategy
+from dspex.optimization.limits import proposal_limit, weighs_answers
 from dspex.optimization.objectives import Objectives
 from dspex.optimization.options import SearchOptions
+from dspex.optimization.problem import Problem, check_answers
 from dspex.optimization.runner import DEFAULT_BUDGET, DEFAULT_OPTIONS
 from dspex.optimization.strategies.table import strategy_of
 from dspex.storage import programs, runs
+from dspex.storage.budgets import Standing, standing
 from dspex.storage.database import Database
 from dspex.storage.opening import open_database
 
@@ -35,7 +38,7 @@ async def prepare_run(
     database: Database, store: str, wanted: Wanted, *, reference: str | None = None, parent: str | None = None
 ) -> Run:
     """A queued run in the store, checked as far as can be without paying. Raises ConfigurationErrors."""
-    problem = posed(wanted)
+    wanted, problem = _sharing(wanted, posed(wanted), await database.read(standing))
     if wanted.isolation is not None:
         code_of(wanted.program, wanted.metric)
     strategy_of(wanted.strategy, wanted.options, wanted.schedule).check(problem)
@@ -55,6 +58,23 @@ async def prepare_run(
         return id
 
     return Run(database, store, await database.write(work))
+
+
+def _sharing(wanted: Wanted, problem: Problem, shared: Standing | None) -> tuple[Wanted, Problem]:
+    """The same, able to keep what all runs of the store may spend together, or a ConfigurationError.
+
+    The limit on its proposals stays with the run, whatever becomes of that budget: its requests must not change.
+    """
+    if shared is None or not weighs_answers(shared.budget):
+        return wanted, problem
+    try:
+        check_answers(problem, shared.budget, wanted.runtime)
+    except ConfigurationError as error:
+        raise ConfigurationError(
+            f"{error}; it is the budget that all runs of the store share: `dspex db budget`"
+        ) from error
+    settings = {**proposal_limit(shared.budget), **wanted.options.proposer_settings}
+    return replace(wanted, options=replace(wanted.options, proposer_settings=settings)), problem
 
 
 class HowToSearch(TypedDict, total=False):
