@@ -155,7 +155,7 @@ def check_integrity(connection: Connection) -> None:
 
 def gone(group: int) -> bool:
     """Whether no process of the group is left (a zombie that is being waited for does not count)."""
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 60
     while time.monotonic() < deadline:
         if not members(group):
             return True

@@ -148,9 +148,13 @@ class SQLiteDatabase:
     def _connect(self) -> sqlite3.Connection:
         self._still_there()
         connection = sqlite3.connect(self._path, timeout=_BUSY_SECONDS, isolation_level=None, check_same_thread=False)
-        enter_wal(connection, _BUSY_SECONDS)
-        for pragma in ("synchronous=FULL", "foreign_keys=ON", "temp_store=MEMORY"):
-            connection.execute(f"PRAGMA {pragma}").close()
+        try:
+            enter_wal(connection, _BUSY_SECONDS)
+            for pragma in ("synchronous=FULL", "foreign_keys=ON", "temp_store=MEMORY"):
+                connection.execute(f"PRAGMA {pragma}").close()
+        except BaseException:
+            connection.close()
+            raise
         return connection
 
     def _still_there(self) -> None:
