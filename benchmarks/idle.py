@@ -2,7 +2,7 @@
 
 The model of the optimizer benchmark, in this process, takes 50 ms for an answer, and as much for a text, or as many
 seconds as `--writing` says; `auto` searches with few and many slots, with and without work ahead of the next round.
-`--late` has texts written when their round is decided, instead of while the one before is evaluated.
+`--early` has texts written while the round before theirs is evaluated (`SearchOptions(write_ahead=True)`).
 
 Seconds are those of a clock that jumps to whatever is due next: what this machine computes meanwhile takes none, so
 that the table comes out the same everywhere.
@@ -14,7 +14,7 @@ import argparse
 import asyncio
 import selectors
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 from unittest.mock import patch
 
@@ -23,11 +23,7 @@ from benchmarks.optimizers.families import world
 from benchmarks.optimizers.programs import Remarking, program, rows
 from benchmarks.optimizers.server import Session, answer
 from dspex.kernel.ports import Request
-from dspex.optimization.deciding import Strategy
 from dspex.optimization.runner import optimize
-from dspex.optimization.strategies.headroom import Headroom
-from dspex.optimization.strategies.portfolio import Portfolio
-from dspex.optimization.strategies.table import strategy_named
 
 SECONDS = 0.05
 SLOTS = (4, 16)
@@ -42,15 +38,7 @@ class Setting:
     calls: int
     writing: float
     """Seconds that a text takes."""
-    late: bool
-
-    @property
-    def strategy(self) -> Strategy:
-        """`auto`."""
-        found = strategy_named("auto", dspex.SearchOptions())
-        assert isinstance(found, Headroom)
-        assert isinstance(found.inner, Portfolio)
-        return replace(found, inner=replace(found.inner, early=not self.late))
+    early: bool
 
 
 class Jumping(asyncio.SelectorEventLoop):
@@ -100,8 +88,8 @@ async def searched(setting: Setting, slots: int, ahead: float) -> tuple[dspex.Op
     with patch("time.perf_counter", clock):  # what slots are timed by
         found = await optimize(
             program(given), rows(given, given.splits["train"]), rows(given, given.splits["val"]), Remarking(given),
-            runtime, strategy=setting.strategy, budget=dspex.Budget(calls=setting.calls),
-            options=dspex.SearchOptions(concurrency=slots, ahead=ahead),
+            runtime, budget=dspex.Budget(calls=setting.calls),
+            options=dspex.SearchOptions(concurrency=slots, ahead=ahead, write_ahead=setting.early),
         )  # fmt: skip
     return found, clock() - began
 
@@ -112,7 +100,7 @@ def main() -> None:
     parser.add_argument("--family", default="rules")
     parser.add_argument("--calls", type=int, default=1500)
     parser.add_argument("--writing", type=float, default=SECONDS)
-    parser.add_argument("--late", action="store_true")
+    parser.add_argument("--early", action="store_true")
     given = Setting(**vars(parser.parse_args()))
     print("slots  ahead  idle  seconds  calls x 50 ms / slots")
     for slots in SLOTS:

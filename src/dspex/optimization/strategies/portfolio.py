@@ -93,7 +93,7 @@ class Portfolio:
     chooser: Chooser | None = None
     bandit: bool = True
     """Without it, the shares are always equal, whatever proposers have brought."""
-    early: bool = True
+    early: bool = False
     """Who takes long to write does so for the next round, while a round is evaluated; else when it is asked."""
 
     def check(self, problem: Problem) -> None:
