@@ -70,7 +70,7 @@ def test_progress_on_a_terminal_stays_on_one_line_until_the_end() -> None:
     data = {"best_score": None, "candidates": 1, "evaluations": 8, "calls": 8, "usd": None}
     line(Event("round.finished", "0", data))
     line(Event("run.finished", "done"))
-    assert stream.getvalue().startswith("\rround 0: best on val -")
+    assert stream.getvalue().startswith("\rround 0: best on val -, 1 candidate, 8 evaluations, 8 calls")
     assert stream.getvalue().count("\n") == 1
 
 

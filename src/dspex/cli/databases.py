@@ -13,11 +13,12 @@ from dspex.blocking import wait
 from dspex.cli.exits import GATE
 from dspex.cli.nouns import noun
 from dspex.cli.options import Calls, Json, Store, Tokens, Usd
-from dspex.cli.output import counted, emit, say
+from dspex.cli.output import emit, say
 from dspex.cli.storing import reading, store_named, writing
 from dspex.clients.budget import Budget
 from dspex.clients.budget_shares import Sums, limited
 from dspex.hosting.stores import opened
+from dspex.optimization.counting import counted
 from dspex.storage import upkeep
 from dspex.storage.budgets import Standing, share_budget, standing
 from dspex.storage.database import Location

@@ -16,7 +16,7 @@ import typer
 from dspex.blocking import blocking, evaluate
 from dspex.cli.opening import opened
 from dspex.cli.options import Json, Seed
-from dspex.cli.output import counted, emit, marked, paint, points, say, shortened, width
+from dspex.cli.output import emit, marked, paint, points, say, shortened, width
 from dspex.cli.tickets import CHANCE, FIELDS, metric, program, rows
 from dspex.clients.budget import Budget
 from dspex.configuration.files import save
@@ -27,6 +27,7 @@ from dspex.evaluation.dataset import Dataset
 from dspex.evaluation.result import Evaluation
 from dspex.kernel.ports import Event, Runtime
 from dspex.kernel.program import Program
+from dspex.optimization.counting import counted
 from dspex.optimization.ledger import MemoryLedger
 from dspex.optimization.reports.changes import described
 from dspex.optimization.result import OptimizationResult

@@ -7,11 +7,12 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from dspex.cli.output import counted, shortened
+from dspex.cli.output import shortened
 from dspex.kernel.canonical import is_list, is_mapping
 from dspex.kernel.ports import JSON
 from dspex.kernel.signature import FieldSchema
 from dspex.kernel.variables import Boolean, Choice, Demos, Float, Integer, Subset, Text, Variable
+from dspex.optimization.counting import counted
 
 _WORDS = {
     "string": "text",

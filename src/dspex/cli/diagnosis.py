@@ -28,7 +28,11 @@ from dspex.configuration.runtimes import OFFLINE_MODEL
 from dspex.configuration.settings import FILE_NAME, find_file
 from dspex.errors import DspexError
 from dspex.evaluation.dataset import Dataset
+from dspex.hosting.stores import IN_MEMORY
 from dspex.kernel.ports import Completion, Request, Runtime
+from dspex.optimization.counting import counted
+from dspex.storage.opening import look
+from dspex.storage.tables import SCHEMA_VERSION
 
 PACKAGES = ("pydantic", "aiohttp", "json-repair", "typer", "PyYAML", "pyarrow")
 State = Literal["ok", "note", "fault"]
@@ -49,7 +53,7 @@ def doctor(
     call: Annotated[bool, typer.Option("--call", help="Also make one small real call to the model.")] = False,
     json: Json = False,
 ) -> None:
-    """Check the installation, the configuration, the keys (never shown) and where files go; --call asks the model."""
+    """Check installation, configuration, keys (never shown), the store and where files go; --call asks the model."""
     checks = [*_installation(), *_project(model, call)]
     code = max((item.code for item in checks), default=0)
     if json:
@@ -91,6 +95,7 @@ def _project(model: str | None, call: bool) -> Iterator[Check]:
         return
     yield from _keys(project)
     yield _writable(project.resolved.settings.cache)
+    yield _store(project.store)
     yield from _parts(project)
     if call:
         yield _called(project)
@@ -123,6 +128,22 @@ def _writable(cache: str) -> Check:
             return Check("writing", "ok", f"{folder}; calls are remembered in {cache}")
     except OSError as error:
         return _fault("writing", f"{folder}: {error.strerror}; choose another folder, or another cache in {FILE_NAME}")
+
+
+def _store(where: str) -> Check:
+    """The project's store, only looked at: it is neither made nor brought up to date."""
+    if where == IN_MEMORY:
+        return Check("store", "note", f"{IN_MEMORY}: searches keep nothing")
+    try:
+        found = wait(look(where))
+    except DspexError as error:
+        return _fault("store", message_of(error))
+    if found is None:
+        return Check("store", "note", f"none yet at {where}; `dspex optimize` and `dspex programs create` make one")
+    said = f"{found.url}: schema {found.schema}, {counted(found.runs, 'run')}"
+    if found.schema == SCHEMA_VERSION:
+        return Check("store", "ok", said)
+    return Check("store", "note", f"{said}; `dspex db upgrade`, or opening it, brings it to schema {SCHEMA_VERSION}")
 
 
 def _parts(project: Project) -> Iterator[Check]:

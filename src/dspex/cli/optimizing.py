@@ -33,7 +33,7 @@ from dspex.cli.options import (
     Tokens,
     Usd,
 )
-from dspex.cli.output import emit, marked, note, say
+from dspex.cli.output import emit, limits, marked, note, say
 from dspex.cli.project import Project
 from dspex.clients.budget import Budget
 from dspex.configuration.files import save
@@ -45,6 +45,7 @@ from dspex.evaluation.scoring import as_metric
 from dspex.hosting import preparing
 from dspex.hosting.isolation import Isolation, isolation_of
 from dspex.kernel.program import Program as ProgramData
+from dspex.optimization.counting import counted
 from dspex.optimization.options import SearchOptions
 from dspex.optimization.progress import ProgressLine
 from dspex.optimization.result import OptimizationResult
@@ -302,18 +303,17 @@ def _budget(calls: int | None, usd: float | None, tokens: int | None, seconds: f
 
 def _isolation(kind: str | None, timeout: float | None, memory_mb: int | None) -> Isolation | None:
     given = {"timeout": timeout, "memory_mb": memory_mb}
-    limits = {name: value for name, value in given.items() if value is not None}
+    named = {name: value for name, value in given.items() if value is not None}
     found = isolation_of(kind)
-    if limits and found is None:
+    if named and found is None:
         raise ConfigurationError("--hard-timeout and --memory-mb are limits of a worker: give --isolation process too")
-    return None if found is None else Isolation.model_validate({**found.model_dump(), **limits})
+    return None if found is None else Isolation.model_validate({**found.model_dump(), **named})
 
 
 def _announce(program: ProgramData, splits: Splits, budget: Budget, strategy: str) -> None:
-    limits = ", ".join(f"{value:,} {name}" for name, value in budget.model_dump().items() if value is not None)
     default = " (the default; set --calls, --usd, --tokens or --seconds)" if budget == DEFAULT_BUDGET else ""
     confirm = "half of val" if splits.confirm is None else f"{len(splits.confirm)}"
     note(
-        f"{program.name}: {len(program.space)} variables, strategy {strategy!r}; {len(splits.train)} train, "
-        f"{len(splits.val)} val, {confirm} to confirm; budget {limits}{default}"
+        f"{program.name}: {counted(len(program.space), 'variable')}, strategy {strategy!r}; {len(splits.train)} train, "
+        f"{len(splits.val)} val, {confirm} to confirm; budget {limits(budget.model_dump(exclude_none=True))}{default}"
     )

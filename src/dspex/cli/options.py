@@ -2,10 +2,19 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Annotated
 
 import typer
+
+
+def _finite(value: float | None) -> float | None:
+    """A limit that nothing can be compared with, or nothing reaches, is none."""
+    if value is not None and not math.isfinite(value):
+        raise typer.BadParameter(f"{value} is no limit: give a number, or leave it out")
+    return value
+
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout, everything else on stderr.")]
 Model = Annotated[
@@ -77,9 +86,13 @@ MemoryMb = Annotated[
 ]
 RunId = Annotated[str, typer.Argument(metavar="RUN", help="A run's id, or the beginning of it.")]
 Calls = Annotated[int | None, typer.Option("--calls", min=1, help="Budget: calls of a model.", show_default=False)]
-Usd = Annotated[float | None, typer.Option("--usd", min=0, help="Budget: dollars.", show_default=False)]
+Usd = Annotated[
+    float | None, typer.Option("--usd", min=0, callback=_finite, help="Budget: dollars.", show_default=False)
+]
 Tokens = Annotated[int | None, typer.Option("--tokens", min=1, help="Budget: tokens, in and out.", show_default=False)]
-Seconds = Annotated[float | None, typer.Option("--seconds", min=0, help="Budget: seconds.", show_default=False)]
+Seconds = Annotated[
+    float | None, typer.Option("--seconds", min=0, callback=_finite, help="Budget: seconds.", show_default=False)
+]
 Data = Annotated[
     Path | None, typer.Argument(metavar="DATA", help="A data file: JSONL, CSV or Parquet.", show_default=False)
 ]

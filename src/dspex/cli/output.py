@@ -10,6 +10,8 @@ from collections.abc import Mapping, Sequence
 from shutil import get_terminal_size
 from typing import TYPE_CHECKING, Any, Protocol
 
+from dspex.optimization.counting import counted
+
 if TYPE_CHECKING:
     from dspex.kernel.ports import Usage
 
@@ -119,9 +121,15 @@ def dollars(usd: float | None) -> str:
     return f"${usd:.4f}" if usd < 1 else f"${usd:.2f}"
 
 
-def counted(number: int, noun: str, plural: str | None = None) -> str:
-    """`1 call`, `2 calls`, `1,000 calls`."""
-    return f"{number:,} {noun if number == 1 else plural or noun + 's'}"
+def limits(budget: Mapping[str, float]) -> str:
+    """The limits of a budget: `1 call, 2,000 tokens, $1.5, 60 s`."""
+    return ", ".join(_limit(name, value) for name, value in budget.items())
+
+
+def _limit(name: str, value: float) -> str:
+    if name == "usd":
+        return f"${value:,.10g}"
+    return f"{value:,.10g} s" if name == "seconds" else counted(int(value), name.removesuffix("s"))
 
 
 def points(share: float) -> str:

@@ -10,12 +10,13 @@ import typer
 
 from dspex.cli import description
 from dspex.cli.options import Json, Program
-from dspex.cli.output import columns, counted, emit, marked, paint, say
+from dspex.cli.output import columns, emit, marked, paint, say
 from dspex.cli.project import Project
 from dspex.kernel.difference import differences
 from dspex.kernel.file_schema import program_json_schema
 from dspex.kernel.program import Program as ProgramData
 from dspex.kernel.program import Step
+from dspex.optimization.counting import counted
 from dspex.optimization.reports.changes import described
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json as jsonlib
 from collections.abc import Generator, Mapping
 from contextlib import contextmanager
@@ -11,21 +12,24 @@ from typing import Annotated, Any
 
 import typer
 
+from dspex.blocking import wait
 from dspex.cli.carrying import back, carried
 from dspex.cli.exits import GATE, INTERRUPTED
 from dspex.cli.nouns import noun
 from dspex.cli.options import Calls, Json, RunId, Seconds, Store, Tokens, Usd
-from dspex.cli.output import columns, counted, emit, marked, note, paint, say
-from dspex.cli.storing import reading, store_named
-from dspex.cli.watching import Watch, figures, when
+from dspex.cli.output import columns, emit, limits, marked, note, paint, say
+from dspex.cli.storing import runs_standing, store_named
+from dspex.cli.watching import Watch, figures, state_of, when
 from dspex.clients.budget import Budget
 from dspex.configuration.files import save
 from dspex.durable import Run, attach
 from dspex.errors import UnknownNameError
 from dspex.hosting.building import Live
+from dspex.hosting.handle import Run as AsyncRun
 from dspex.hosting.launching import log_of
 from dspex.hosting.references import OnlyInMemoryError
-from dspex.hosting.status import RunEvent, RunStatus, confirmed, scores_of
+from dspex.hosting.status import RunEvent, RunStatus, Standing, confirmed, scores_of
+from dspex.optimization.counting import counted
 from dspex.optimization.progress import ProgressLine
 from dspex.optimization.reports.html import page
 from dspex.storage import runs as rows
@@ -34,6 +38,8 @@ from dspex.storage.runs import RESTING
 app = noun("Look at durable runs, and steer them.")
 NoWait = Annotated[bool, typer.Option("--no-wait", help="Ask, and do not wait until it is done.")]
 BROKEN = ("failed", "crashed")
+_LOOK = 1.0
+"""Seconds between two looks whether the process of a run that is waited for still moves."""
 
 
 @contextmanager
@@ -59,32 +65,28 @@ def list_runs(
     for name in state:
         if name not in rows.MOVES:
             raise UnknownNameError("state", name, rows.MOVES, "--state")
-    found = reading(store, lambda c: rows.listed(c, limit, frozenset(state) or None))
+    found = runs_standing(store, lambda c: rows.listed(c, limit, frozenset(state) or None))
     if json:
-        emit({"runs": [_row(item) for item in found]})
+        emit({"runs": [_row(item, where) for item, where in found]})
         return
     if not found:
         say("no runs" if not state else f"no runs that are {' or '.join(state)}")
         return
     table = [("run", "state", "best", "budget", "begun", "why")]
-    for item in found:
+    for item, standing in found:
         best, _ = scores_of(item)
         where = "confirmed" if confirmed(item) else "on val"
-        limits = ", ".join(f"{value:,} {name}" for name, value in item.budget.items())
         shown = "-" if best is None else f"{best:.3f} {where}"
-        table.append((item.id, item.state, shown, limits, when(item.started), item.reason))
+        table.append((item.id, state_of(standing), shown, limits(item.budget), when(item.started), item.reason))
     say(columns(table))
 
 
-def _row(item: rows.RunRow) -> dict[str, Any]:
+def _row(item: rows.RunRow, where: Standing) -> dict[str, Any]:
     names = ("id", "name", "program", "parent", "state", "reason", "strategy", "seed", "budget", "restarts")
     more = {name: getattr(item, name) for name in ("created", "started", "finished")}
-    return {
-        **{name: getattr(item, name) for name in names},
-        **more,
-        "best_score": scores_of(item)[0],
-        "confirmed": confirmed(item),
-    }
+    more |= {"stalled": where.stalled, "orphaned": where.orphaned}
+    more |= {"best_score": scores_of(item)[0], "confirmed": confirmed(item)}
+    return {**{name: getattr(item, name) for name in names}, **more}
 
 
 @app.command()
@@ -160,8 +162,10 @@ def watch(run: RunId, store: Store = None, json: Json = False) -> None:
 def pause(run: RunId, store: Store = None, no_wait: NoWait = False, json: Json = False) -> None:
     """Let a run finish what is in flight and rest; it survives a reboot."""
     with attached(run, store) as found:
+        # Before it is asked: a process that was stopped while it wrote holds that up.
+        warned = not no_wait and wait(_warned(found.twin))
         found.pause()
-        _settled(found, no_wait, json)
+        _settled(found, no_wait, json, warned=warned)
 
 
 @app.command()
@@ -174,13 +178,35 @@ def stop(
 ) -> None:
     """End a run: it confirms the best it has; with --now it ends at once."""
     with attached(run, store) as found:
+        warned = not (no_wait or now) and wait(_warned(found.twin))
         found.stop(now=now)
-        _settled(found, no_wait, json)
+        _settled(found, no_wait, json, warned=warned)
 
 
-def _settled(run: Run, no_wait: bool, json: bool) -> None:
+async def _warned(run: AsyncRun) -> bool:
+    """Say it where the run's process does not move, so that nothing comes of waiting until it is continued."""
+    if stuck := (await run.status()).stalled:
+        note(
+            f"the process of run {run.id} is there and does not move, so it may never rest; to end it: "
+            f"dspex runs stop {run.id} --now"
+        )
+    return stuck
+
+
+async def _rested(run: AsyncRun, *, warned: bool) -> RunStatus:
+    """Its status at rest; a process that stops moving meanwhile is told of once."""
+    waiting = asyncio.ensure_future(run.wait())
     try:
-        status = run.status() if no_wait else run.wait()
+        while not (await asyncio.wait({waiting}, timeout=_LOOK))[0]:
+            warned = warned or await _warned(run)
+        return await waiting
+    finally:
+        waiting.cancel()
+
+
+def _settled(run: Run, no_wait: bool, json: bool, *, warned: bool) -> None:
+    try:
+        status = run.status() if no_wait else wait(_rested(run.twin, warned=warned))
     except KeyboardInterrupt:
         note(f"\nit was asked, and will do so. Look at it: dspex runs show {run.id}")
         raise
@@ -237,8 +263,7 @@ def raise_budget(  # noqa: PLR0913 - the options of the command
         if json:
             emit({"run": found.id, "budget": budget.model_dump(exclude_none=True)})
             return
-        limits = ", ".join(f"{value:,} {name}" for name, value in budget.model_dump(exclude_none=True).items())
-        say(f"run {found.id}: the budget is {limits}")
+        say(f"run {found.id}: the budget is {limits(budget.model_dump(exclude_none=True))}")
         for line in _next(found.status()):
             say(line)
 

@@ -15,13 +15,14 @@ from sqlalchemy import Connection, select
 from dspex.cli import programs as files
 from dspex.cli.nouns import noun
 from dspex.cli.options import Json, Model, Store
-from dspex.cli.output import columns, counted, emit, say, shortened
+from dspex.cli.output import columns, emit, say, shortened
 from dspex.cli.running import run as run_program
 from dspex.cli.storing import reading, writing
 from dspex.cli.watching import when
 from dspex.configuration.files import load, save
 from dspex.errors import ConfigurationError
 from dspex.kernel.program import Program
+from dspex.optimization.counting import counted
 from dspex.storage import programs
 from dspex.storage.executions import Execution, listed
 from dspex.storage.programs import Version

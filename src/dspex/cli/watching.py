@@ -8,11 +8,13 @@ from collections import deque
 from collections.abc import Sequence
 from datetime import datetime
 from shutil import get_terminal_size
+from typing import Protocol
 
 from dspex.blocking import wait
-from dspex.cli.output import counted, cut, dollars, paint, shortened, width
+from dspex.cli.output import cut, dollars, paint, shortened, width
 from dspex.hosting.handle import Run
 from dspex.hosting.status import RunFailure, RunStatus, Spent
+from dspex.optimization.counting import counted
 from dspex.storage.runs import RESTING
 
 EVERY = 0.5
@@ -37,7 +39,7 @@ def figures(status: RunStatus) -> list[str]:
     colour = {"failed": "red", "crashed": "red", "completed": "green"}.get(status.state, "bold")
     ended = status.state in ("completed", "stopped")
     lines = [
-        f"{paint(status.id, 'bold')}  {paint(_state(status), colour)}{f'  {status.reason}' if status.reason else ''}",
+        f"{paint(status.id, 'bold')}  {paint(state_of(status), colour)}{f'  {status.reason}' if status.reason else ''}",
         f"  best       {score(status.best_score)}   seed program {score(status.seed_score)}"
         f"{'' if status.confirmed else '   on val, not confirmed'}",
     ]
@@ -59,7 +61,19 @@ def figures(status: RunStatus) -> list[str]:
     return [*lines, f"  about      {', '.join(about)}, begun {when(status.started)}"]
 
 
-def _state(status: RunStatus) -> str:
+class _Standing(Protocol):
+    """What says whether the run is where its state says: a status, or what a list looks up."""
+
+    @property
+    def state(self) -> str: ...
+    @property
+    def stalled(self) -> bool: ...
+    @property
+    def orphaned(self) -> bool: ...
+
+
+def state_of(status: _Standing) -> str:
+    """The state, and whether its process does not move or is not there."""
     if status.stalled:
         return f"{status.state}, stalled"
     return f"{status.state}, but nothing carries it" if status.orphaned else status.state
@@ -116,7 +130,7 @@ class Watch:
             self._drawn = len(lines)
         else:
             text = (
-                f"{_state(status)}  round {status.round or '-'}  best {score(status.best_score)} "
+                f"{state_of(status)}  round {status.round or '-'}  best {score(status.best_score)} "
                 f"(seed program {score(status.seed_score)})  {counted(status.candidates, 'candidate')}"
             )
             if text != self._last:

@@ -25,8 +25,8 @@ class Budget(BaseModel):
     """Attempts that reached a model; answers from memory are free."""
     tokens: int | None = Field(default=None, ge=0)
     """Of prompts and answers together."""
-    usd: float | None = Field(default=None, ge=0)
-    seconds: float | None = Field(default=None, ge=0)
+    usd: float | None = Field(default=None, ge=0, allow_inf_nan=False)
+    seconds: float | None = Field(default=None, ge=0, allow_inf_nan=False)
     """From the opening of the account; the calls then under way are still awaited."""
 
 

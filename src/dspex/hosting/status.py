@@ -123,6 +123,20 @@ def status_of(connection: Connection, location: Location, id: str, now: float) -
     )  # fmt: skip
 
 
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """Of a run in a list: whether it is where its state says."""
+
+    state: RunState
+    stalled: bool
+    orphaned: bool
+
+
+def standing(location: Location, row: RunRow, now: float) -> Standing:
+    """Cheap: only of a run that says it runs is looked whether a process carries it."""
+    return Standing(row.state, stalled(location, row, now), orphaned(location, row, now))
+
+
 def _spent(usage: Usage) -> Spent:
     return Spent(usage.calls, usage.input_tokens + usage.output_tokens, usage.usd)
 

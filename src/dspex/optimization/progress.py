@@ -6,6 +6,7 @@ import sys
 from typing import TextIO
 
 from dspex.kernel.ports import Event
+from dspex.optimization.counting import counted
 
 
 class ProgressLine:
@@ -22,8 +23,8 @@ class ProgressLine:
             best = data["best_score"]
             score = "-" if best is None else f"{best:.3f}"
             text = (
-                f"round {event.where}: best on val {score}, {data['candidates']} candidates, "
-                f"{data['evaluations']} evaluations, {data['calls']} calls"
+                f"round {event.where}: best on val {score}, {counted(data['candidates'], 'candidate')}, "
+                f"{counted(data['evaluations'], 'evaluation')}, {counted(data['calls'], 'call')}"
             )
             self._draw(text + (f", ${data['usd']:.4f}" if data["usd"] else ""))
         elif event.kind == "run.waiting":

@@ -6,14 +6,15 @@ import asyncio
 import fcntl
 import os
 import time
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Column, Connection, MetaData, PrimaryKeyConstraint, String, Table, inspect, select, text
+from sqlalchemy import Column, Connection, MetaData, PrimaryKeyConstraint, String, Table, func, inspect, select, text
 
 from dspex.errors import ConfigurationError
 from dspex.storage.database import Database, Location, NewerSchemaError, StorageError, explain
-from dspex.storage.tables import SCHEMA_VERSION, metadata, store
+from dspex.storage.tables import SCHEMA_VERSION, metadata, runs, store
 
 DEFAULT_PATH = Path(".dspex") / "dspex.db"
 _MIGRATION_LOCK = 7_233_041
@@ -62,12 +63,54 @@ async def open_database(given: str | Path | None = None, *, create: bool = True)
     return database
 
 
+@dataclass(frozen=True, slots=True)
+class Sight:
+    """What a look at a store found."""
+
+    url: str
+    schema: int
+    """0: nothing was ever kept in it."""
+    runs: int
+
+
+async def look(given: str | Path | None = None) -> Sight | None:
+    """What is at `given`, which is neither made nor brought up to date; None: there is nothing.
+
+    Raises StorageError where it cannot be read, and NewerSchemaError.
+    """
+    location = locate(given)
+    database: Database
+    if location.dialect == "sqlite":
+        from dspex.storage.sqlite import SQLiteDatabase  # noqa: PLC0415 - not needed by those who use a server
+
+        path = Path(location.path or "").absolute()
+        if not path.exists():
+            return None
+        _refuse_folder(path)
+        database = SQLiteDatabase(path)
+    else:
+        from dspex.storage.postgres import PostgresDatabase  # noqa: PLC0415 - an optional extra
+
+        database = PostgresDatabase("postgresql" + location.url[location.url.index("://") :])
+    try:
+        schema = await _schema(database)
+        count = select(func.count()).select_from(runs)
+        held = await database.read(lambda c: int(c.execute(count).scalar_one())) if schema else 0
+        return Sight(database.location.url, schema, held)
+    finally:
+        await database.aclose()
+
+
+def _refuse_folder(path: Path) -> None:
+    if path.is_dir():
+        raise StorageError(f"{path}: this is a folder; name a file in it, such as {path / 'dspex.db'}")
+
+
 async def _open_sqlite(path: Path, create: bool) -> Database:
     from dspex.storage.sqlite import SQLiteDatabase  # noqa: PLC0415 - not needed by those who use a server
 
     path = path.absolute()
-    if path.is_dir():
-        raise StorageError(f"{path}: this is a folder; name a file in it, such as {path / 'dspex.db'}")
+    _refuse_folder(path)
     if not path.exists():
         if not create:
             raise StorageError(f"{path}: there is no store here; `dspex optimize` and `dspex programs create` make one")

@@ -8,6 +8,7 @@ from typing import Any
 
 from dspex.kernel.difference import Change
 from dspex.kernel.ports import JSON
+from dspex.optimization.counting import counted
 from dspex.optimization.reports.changes import short
 
 SHOWN = 12
@@ -107,7 +108,8 @@ def _outcome(data: Mapping[str, Any]) -> Iterator[str]:
 def _costs(data: Mapping[str, Any]) -> Iterator[str]:
     yield f"search ended: {data['stopped']}"
     yield (
-        f"{data['rounds']} rounds, {len(data['tried'])} candidates, {data['evaluations']} evaluations in "
+        f"{counted(data['rounds'], 'round')}, {counted(len(data['tried']), 'candidate')}, "
+        f"{counted(data['evaluations'], 'evaluation')} in "
         f"{data['seconds']:.1f} s: {_cost(data['usage'])} (of these to write proposals: {_cost(data['proposing'])})"
     )
     if data.get("fitting", 0.0) >= 0.05:
@@ -135,7 +137,7 @@ def _killers(deaths: Sequence[Mapping[str, Any]]) -> Iterator[str]:
             "process twice"
         )
     for example, found in list(by_example.items())[:SHOWN]:
-        yield f"  example {example}, {len(found)} candidates: {found[-1]['reason']}"
+        yield f"  example {example}, {counted(len(found), 'candidate')}: {found[-1]['reason']}"
 
 
 def _front(data: Mapping[str, Any]) -> Iterator[Block]:
