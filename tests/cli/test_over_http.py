@@ -90,6 +90,28 @@ def test_nothing_is_lost_where_a_server_fails_one_time_in_twelve(tmp_path: Path)
         assert dspex(folder, "diff", "program.yaml", "program-optimized.yaml").returncode == 0
 
 
+def test_what_was_cut_off_counts_against_the_budget_of_a_run_that_is_carried_on(tmp_path: Path) -> None:
+    with serving(cut=0.1, seed=1, key="right") as server:
+        folder = project(tmp_path, server)
+        run = json.loads(dspex(folder, "optimize", "--calls", "300", "--detach", "--json").stdout)["run"]
+
+        def shown() -> dict[str, Any]:
+            found: dict[str, Any] = json.loads(dspex(folder, "runs", "show", run, "--json").stdout)
+            return found
+
+        while shown()["rounds"] < 4:
+            assert shown()["state"] in ("queued", "running")
+        assert dspex(folder, "runs", "pause", run).returncode == 0
+        billed = server.stats()["statuses"]
+        assert billed["cut"] >= 5
+        carried = dspex(folder, "runs", "resume", run, "--here", "--json")
+        assert carried.returncode == 0, carried.stderr
+        resumed = json.loads(carried.stdout)
+        billed = server.stats()["statuses"]
+        assert resumed["result"]["usage"]["calls"] == resumed["spent"]["calls"]
+        assert billed["200"] + billed["cut"] == resumed["spent"]["calls"] <= 300
+
+
 def test_a_wrong_key_is_told_at_once(tmp_path: Path) -> None:
     with serving(key="right") as server:
         folder = project(tmp_path, server)

@@ -60,6 +60,12 @@ class Tally:
     tokens: int = 0
     usd: float = 0.0
 
+    def add(self, usage: Usage) -> None:
+        """One more."""
+        self.calls += usage.calls
+        self.tokens += usage.input_tokens + usage.output_tokens
+        self.usd += usage.usd or 0.0
+
 
 NOTHING = Tally()
 ONE_CALL = Reservation()
@@ -79,8 +85,12 @@ class Account:
         spent: Usage = NO_USAGE,
         seconds: float = 0.0,
         clock: Callable[[], float] = time.monotonic,
+        unheard: Tally | None = None,
     ) -> None:
         self.budget = budget
+        self.unheard = unheard or Tally()
+        """Of what is spent, what may have been billed without an answer: no other record says so. Given, it is added
+        to."""
         self._prices = prices or Prices()
         self._clock, self._start = clock, clock() - seconds
         self._measured = budget.tokens is not None or budget.usd is not None
@@ -132,8 +142,10 @@ class Account:
             await place
 
     def settle(self, reservation: Reservation, usage: Usage | None) -> None:
-        usage = most(reservation) if usage is None else usage
+        heard, usage = usage is not None, most(reservation) if usage is None else usage
         with self._lock:
+            if not heard:
+                self.unheard.add(usage)
             used = self._used
             used.calls += usage.calls
             used.tokens += usage.input_tokens + usage.output_tokens

@@ -29,9 +29,9 @@ from dspex.hosting.promotion import conclude
 from dspex.hosting.remembering import JournalOverMemory
 from dspex.hosting.seating import Seat
 from dspex.hosting.specification import RunSpec
-from dspex.hosting.timing import carried_for, keep, running
+from dspex.hosting.timing import carried_for, keep, running, unheard_of
 from dspex.hosting.waiting import OUTAGE, Patience, back, reason, rested
-from dspex.kernel.ports import JSON, CallStore, Event, Usage
+from dspex.kernel.ports import JSON, NO_USAGE, CallStore, Event, Usage
 from dspex.optimization.asking import Desk
 from dspex.optimization.interruption import Interrupted, Interruption, Wish
 from dspex.optimization.options import SearchOptions
@@ -91,6 +91,8 @@ class _Conductor:
         self._away = seat.waiting
         self._patience = Patience(SearchOptions(**self._spec.options))
         self._seconds = carried_for(seat.run)
+        self._unheard = NO_USAGE
+        """What earlier processes may have been billed for without an answer."""
 
     async def carry(self, live: Live | None) -> OptimizationResult:
         spec = self._spec
@@ -176,7 +178,9 @@ class _Conductor:
                 own = await self.database.read(lambda c: bought_by(c, self.id))
                 store = JournalOverMemory(calls, memory, own)
             runtime = replace(runtime, lm=runtime.lm.with_store(store).with_sharing(*sharing))
-        spent = await self.database.read(lambda c: spent_by(c, self.id))
+        row, spent = await self.database.read(lambda c: (runs.find(c, self.id), spent_by(c, self.id)))
+        self._unheard = unheard_of(row.progress)
+        spent = spent + self._unheard
         if (carried := self._spec.carried) is not None:
             spent = spent + Usage(**carried.model_dump())
         watch = OutageWatch(seconds=built.options.outage_seconds)
@@ -226,7 +230,8 @@ class _Conductor:
             return PausedError(f"run {self.id} was stopped at once; its evaluations are kept: fork it to go on")
         if isinstance(error, Interrupted | asyncio.CancelledError):
             asked = "on request" if isinstance(error, Interrupted) else "interrupted"
-            await self._rest(asked)
+            # Once all that was under way has ended, all that was cut off is known; what is dropped is sent again.
+            await self._rest(asked, drained=isinstance(error, Interrupted))
             return error if isinstance(error, asyncio.CancelledError) else PausedError(f"run {self.id} is paused")
         if isinstance(error, SharedBudgetError):
             await self._rest(f"shared budget: {error}")
@@ -270,9 +275,14 @@ class _Conductor:
         shared = [seed[key] for key in problem.keys if key in seed and key in best]
         return {
             **running(runner.seconds),
+            **self._told_of(),
             "seed_score": sum(shared) / len(shared) if shared else None,
             "hypothesis": ledger.candidates[event.data["leader"]].hypothesis,
         }
+
+    def _told_of(self) -> dict[str, JSON]:
+        unheard = self._unheard if self._runner is None else self._unheard + self._runner.unheard
+        return {"unheard": [unheard.calls, unheard.input_tokens, unheard.usd]}
 
     async def _note(self, progress: Mapping[str, JSON]) -> None:
         await self.database.append(runs.PROGRESS, runs.progress_row(self.id, progress), self.guard, waited=False)
@@ -317,11 +327,12 @@ class _Conductor:
             self._task.cancel()
         self._patience.wake("time")
 
-    async def _rest(self, why: str) -> None:
+    async def _rest(self, why: str, *, drained: bool = False) -> None:
         """Paused; or stopped, where somebody has asked for that meanwhile."""
+        unheard = self._told_of() if drained else {}
 
         def work(connection: Connection) -> None:
-            keep(connection, self.id, self._seconds, going=False)
+            keep(connection, self.id, self._seconds, unheard, going=False)
             if runs.find(connection, self.id).state == "stopping":
                 runs.move(connection, self.id, "stopped", why)
             else:

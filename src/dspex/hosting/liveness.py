@@ -18,7 +18,7 @@ from dspex.storage.runs import RunRow
 LEASE_SECONDS = 15.0
 """How long an owner that is not heard of keeps a run on a server."""
 BEAT_SECONDS = 2.0
-_MISTAKEN = 0.5
+MISTAKEN_SECONDS = 0.5
 """Seconds in which a lock may seem taken because somebody looks whether it is."""
 STALLED_SECONDS = 10.0
 """An owner whose lock is held but whose heartbeat is older is alive and stuck."""
@@ -55,7 +55,7 @@ class RunLock:
         self._handle = handle
         return True
 
-    async def acquired(self, seconds: float = _MISTAKEN) -> bool:
+    async def acquired(self, seconds: float = MISTAKEN_SECONDS) -> bool:
         """Take the lock within `seconds`: whoever looks whether it is held holds it for an instant."""
         deadline = time.monotonic() + seconds
         while not self.acquire():

@@ -8,12 +8,15 @@ from dataclasses import dataclass
 from sqlalchemy import Connection
 
 from dspex.errors import ConfigurationError
-from dspex.hosting.liveness import LEASE_SECONDS, Owner, RunLock, alive, lock_of
+from dspex.hosting.liveness import LEASE_SECONDS, MISTAKEN_SECONDS, Owner, RunLock, alive, lock_of
 from dspex.hosting.timing import carried_for, keep
 from dspex.hosting.waiting import waits
 from dspex.storage import runs
 from dspex.storage.database import Database
 from dspex.storage.runs import RunRow
+
+LEAVING_SECONDS = 10.0
+"""What a process whose run is at rest has to be gone."""
 
 
 class TakenError(ConfigurationError):
@@ -39,6 +42,12 @@ class Seat:
             self.lock.release()
 
 
+async def _patience(database: Database, run_id: str) -> float:
+    """Seconds to wait for a run's lock: who has just paused it is about to leave."""
+    row = await database.read(lambda c: runs.find(c, run_id))
+    return LEAVING_SECONDS if row.state in runs.RESTING and not waits(row) else MISTAKEN_SECONDS
+
+
 async def take(database: Database, run_id: str, *, servant: bool = False) -> Seat:
     """Make this process the run's owner.
 
@@ -46,7 +55,7 @@ async def take(database: Database, run_id: str, *, servant: bool = False) -> Sea
     Raises TakenError while another process is alive, RestingError.
     """
     lock = lock_of(database.location, run_id)
-    if lock is not None and not await lock.acquired():
+    if lock is not None and not await lock.acquired(await _patience(database, run_id)):
         raise TakenError(f"run {run_id} is being carried by another process; `dspex runs watch {run_id}` shows it")
 
     def claim(connection: Connection) -> tuple[RunRow, int]:

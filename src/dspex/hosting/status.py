@@ -8,6 +8,7 @@ from sqlalchemy import Connection
 
 from dspex.clients.budget import Budget
 from dspex.hosting.liveness import alive, orphaned, stalled
+from dspex.hosting.timing import unheard_of
 from dspex.hosting.waiting import attended
 from dspex.kernel.ports import JSON, NO_USAGE, Usage
 from dspex.storage import runs
@@ -107,11 +108,12 @@ def status_of(connection: Connection, location: Location, id: str, now: float) -
     best, seed = scores_of(row)
     over = row.spec.get("carried")
     carried = NO_USAGE if over is None else Usage(**over)
+    spent = paid + carried + unheard_of(row.progress)
     return RunStatus(
         id=row.id, state=row.state, reason=row.reason, alive=alive(location, row, now),
         stalled=stalled(location, row, now), orphaned=orphaned(location, row, now),
         waiting=attended(location, row), best_score=best, seed_score=seed, confirmed=confirmed(row),
-        calls=found["calls"], cost=paid.usd, spent=_spent(paid + carried), carried=_spent(carried),
+        calls=found["calls"], cost=paid.usd, spent=_spent(spent), carried=_spent(carried),
         repeated_calls=found["repeated_calls"],
         unknown_calls=found["unknown_calls"], evaluations=found["evaluations"],
         candidates=int(row.progress.get("candidates") or 0), rounds=found["rounds"], restarts=row.restarts,

@@ -153,6 +153,12 @@ class Runner:
         """How long the search has taken, earlier processes' time included."""
         return self._purse.account.balance().seconds
 
+    @property
+    def unheard(self) -> Usage:
+        """What may have been billed without an answer, in this process: what is kept of calls does not say it."""
+        found = self._purse.unheard
+        return Usage(found.calls, found.tokens, usd=found.usd)
+
     def raise_budget(self, budget: Budget) -> None:
         """Another budget from the next call on."""
         self._purse.change(budget)

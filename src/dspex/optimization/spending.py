@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 
 from dspex.clients.attempt import Attempt
-from dspex.clients.budget import Account, Budget
+from dspex.clients.budget import Account, Budget, Tally
 from dspex.clients.prices import Prices
 from dspex.clients.stack import ModelStack
 from dspex.errors import BudgetExceededError
@@ -32,7 +32,9 @@ class Purse:
         self.budget = budget
         self._runtime = runtime
         self.prices = runtime.lm.policies.prices if isinstance(runtime.lm, ModelStack) else Prices()
-        self.account = Account(budget, prices=self.prices, spent=spent, seconds=seconds)
+        self.unheard = Tally()
+        """What may have been billed without an answer since this process has had the purse."""
+        self.account = Account(budget, prices=self.prices, spent=spent, seconds=seconds, unheard=self.unheard)
         self._share = 1.0
         self._leeway = 0.0
         self._beside: Account | None = None
@@ -42,7 +44,8 @@ class Purse:
         """The runtime whose calls are paid from `share` of the budget, in 0..1."""
         balance = self.account.balance()
         self._share = share
-        self.account = Account(self._part(), prices=self.prices, spent=balance.spent, seconds=balance.seconds)
+        spent, seconds = balance.spent, balance.seconds
+        self.account = Account(self._part(), prices=self.prices, spent=spent, seconds=seconds, unheard=self.unheard)
         return self._paid_by(self.account)
 
     def beside(self, share: float, price: Mapping[str, float]) -> Runtime | None:
@@ -53,7 +56,7 @@ class Purse:
         self._beside_share = share
         if _payable(self._part_beside().model_dump(), price) < WORTH:
             return None
-        self._beside = Account(self._part_beside(), prices=self.prices)
+        self._beside = Account(self._part_beside(), prices=self.prices, unheard=self.unheard)
         return self._paid_by(self._beside)
 
     def rebook(self, asked: Usage, beyond: Usage = NO_USAGE) -> None:
