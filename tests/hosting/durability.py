@@ -175,9 +175,14 @@ def members(group: int) -> list[int]:
 def _threads(process: Path) -> list[tuple[str, int]]:
     """The state and the process group of each."""
     found: list[tuple[str, int]] = []
-    for path in process.glob("task/*/stat"):
+    try:
+        threads = os.listdir(process / "task")
+    except (FileNotFoundError, ProcessLookupError):
+        return found
+    for thread in threads:
         with suppress(FileNotFoundError, ProcessLookupError):
-            state, _, group = path.read_text().rpartition(")")[2].split()[:3]
+            text = (process / "task" / thread / "stat").read_text()
+            state, _, group = text.rpartition(")")[2].split()[:3]
             found.append((state, int(group)))
     return found
 
