@@ -80,7 +80,7 @@ def workers_killed(bench: Bench, given: Prepared, uninterrupted: Uninterrupted, 
     while True:
         until(lambda folded=folded: not members(pid) or _folded(given) > folded)  # type: ignore[misc]  # bound at once
         after = bench.oracle.behave(given.tag) + rng.randint(1, 6)
-        until(lambda after=after: not members(pid) or bench.oracle.behave(given.tag) >= after)  # type: ignore[misc]
+        until(lambda after=after: not members(pid) or bench.oracle.behave(given.tag) >= after)  # type: ignore[misc]  # as above
         if not members(pid):
             break
         for worker in rng.sample(found := workers_of(pid), min(1, len(found))):

@@ -12,11 +12,11 @@ import pytest
 from sqlalchemy import Connection, NullPool, create_engine, select
 
 from dspex.errors import OutageError, SharedBudgetError
-from dspex.hosting import steering, supervisor
+from dspex.hosting import seating, steering, supervisor
 from dspex.hosting.conducting import conduct
 from dspex.hosting.control import Control
 from dspex.hosting.handle import Run
-from dspex.hosting.liveness import Owner
+from dspex.hosting.liveness import Owner, RunLock
 from dspex.hosting.seating import Seat, TakenError, take
 from dspex.hosting.waiting import OUTAGE
 from dspex.kernel.ports import Event
@@ -215,6 +215,32 @@ def test_one_of_many_that_come_at_once_gets_a_run_on_a_server(server: str) -> No
         return sorted(type(item).__name__ for item in found)
 
     assert asyncio.run(main()) == ["Seat", *["TakenError"] * 5]
+
+
+def test_who_pauses_a_run_is_waited_for_and_who_carries_it_is_not(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It writes that the run rests before it lets go of it."""
+    monkeypatch.setattr(seating, "MISTAKEN_SECONDS", 0.0)
+
+    async def main() -> None:
+        async with (await prepared(tmp_path / "dspex.db")).run as run:
+            seat, acquire = await take(run.database, run.id), RunLock.acquire
+            await run.database.write(lambda c: runs.move(c, run.id, "running"))
+            with pytest.raises(TakenError):
+                await take(run.database, run.id)
+            await run.database.write(lambda c: runs.move(c, run.id, "pausing"))
+            await run.database.write(lambda c: runs.move(c, run.id, "paused"))
+
+            def tried(lock: RunLock, *, wait: bool = False) -> bool:
+                found = acquire(lock, wait=wait)
+                seat.release()  # the process has gone by now
+                return found
+
+            monkeypatch.setattr(RunLock, "acquire", tried)
+            (await take(run.database, run.id)).release()
+
+    asyncio.run(main())
 
 
 def test_only_a_process_that_is_there_for_its_run_may_be_killed_with_it(tmp_path: Path) -> None:

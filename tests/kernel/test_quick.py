@@ -34,9 +34,9 @@ def test_a_record_that_is_made_quickly_is_the_same_record(kind: Callable[..., An
 def test_it_is_frozen_and_has_no_place_for_more() -> None:
     made = quick(Usage)(calls=2)
     with pytest.raises(FrozenInstanceError):
-        made.calls = 3  # type: ignore[misc]
+        made.calls = 3  # type: ignore[misc]  # frozen, which is tested
     with pytest.raises((AttributeError, TypeError)):
-        made.more = 1  # type: ignore[attr-defined]
+        made.more = 1  # type: ignore[attr-defined]  # no such field, which is tested
     assert made == Usage(calls=2)
     assert hash(made) == hash(Usage(calls=2))
 
@@ -56,7 +56,7 @@ def test_each_has_defaults_of_its_own() -> None:
 
 def test_arguments_that_do_not_fit_are_refused() -> None:
     with pytest.raises(TypeError, match="required"):
-        quick(Score)()  # type: ignore[call-arg] # pyright: ignore[reportCallIssue]
+        quick(Score)()  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]  # one too few
 
 
 def test_what_would_be_left_out_is_refused() -> None:

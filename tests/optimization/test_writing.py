@@ -202,4 +202,4 @@ class Peeking:
 
 def test_a_writer_that_looks_at_what_came_after_its_draft_is_told_so() -> None:
     with pytest.raises(AssertionError, match="carried on after round"):
-        check_proposer(Peeking)  # type: ignore[arg-type]
+        check_proposer(Peeking)  # type: ignore[arg-type]  # its names are no properties

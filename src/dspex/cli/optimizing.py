@@ -35,6 +35,7 @@ from dspex.cli.options import (
 )
 from dspex.cli.output import emit, limits, marked, note, say
 from dspex.cli.project import Project
+from dspex.cli.saving import refuse_existing
 from dspex.clients.budget import Budget
 from dspex.configuration.files import save
 from dspex.configuration.settings import Settings
@@ -287,8 +288,7 @@ def _target(source: Path | None, out: Path | None, force: bool) -> Path | None:
     if out is not None:
         if out.suffix.lower() not in (".json", ".yaml", ".yml"):
             raise ConfigurationError(f"--out {out}: a program file ends in .json, .yaml or .yml")
-        if out.exists() and not force:
-            raise ConfigurationError(f"--out {out}: this file is there already; name another, or give --force")
+        refuse_existing(out, force)
         return out
     if source is None:
         return None

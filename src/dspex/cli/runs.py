@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
 import json as jsonlib
-from collections.abc import Generator, Mapping
+from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
@@ -18,28 +17,26 @@ from dspex.cli.exits import GATE, INTERRUPTED
 from dspex.cli.nouns import noun
 from dspex.cli.options import Calls, Json, RunId, Seconds, Store, Tokens, Usd
 from dspex.cli.output import columns, emit, limits, marked, note, paint, say
+from dspex.cli.resting import settled, warned_of
+from dspex.cli.saving import refuse_existing, write
 from dspex.cli.storing import runs_standing, store_named
-from dspex.cli.watching import Watch, figures, state_of, when
+from dspex.cli.telling import BROKEN, facts, next_step, tell
+from dspex.cli.watching import Watch, state_of, when
 from dspex.clients.budget import Budget
 from dspex.configuration.files import save
 from dspex.durable import Run, attach
 from dspex.errors import UnknownNameError
 from dspex.hosting.building import Live
-from dspex.hosting.handle import Run as AsyncRun
 from dspex.hosting.launching import log_of
 from dspex.hosting.references import OnlyInMemoryError
-from dspex.hosting.status import RunEvent, RunStatus, Standing, confirmed, scores_of
+from dspex.hosting.status import RunEvent, Standing, confirmed, scores_of
 from dspex.optimization.counting import counted
 from dspex.optimization.progress import ProgressLine
 from dspex.optimization.reports.html import page
 from dspex.storage import runs as rows
-from dspex.storage.runs import RESTING
 
 app = noun("Look at durable runs, and steer them.")
 NoWait = Annotated[bool, typer.Option("--no-wait", help="Ask, and do not wait until it is done.")]
-BROKEN = ("failed", "crashed")
-_LOOK = 1.0
-"""Seconds between two looks whether the process of a run that is waited for still moves."""
 
 
 @contextmanager
@@ -100,44 +97,6 @@ def show(run: RunId, store: Store = None, json: Json = False) -> None:
             tell(status, found)
 
 
-def facts(status: RunStatus, result: Mapping[str, Any] | None = None) -> dict[str, Any]:
-    """A run's status as JSON, with the result where there is one."""
-    data = asdict(status)
-    data["budget"] = status.budget.model_dump(exclude_none=True)
-    if result is not None:
-        data["result"] = dict(result)
-    return data
-
-
-def tell(status: RunStatus, run: Run) -> None:
-    """A run's status for people, and what to type next."""
-    for line in figures(status):
-        say(line)
-    for item in run.failures(3):
-        say(f"  failed     round {item.round}, {item.example}: {item.error}")
-    for killer in run.quarantined():
-        say(f"  quarantine example {killer.example}, candidate {killer.candidate}: {killer.reason}")
-    if status.state in ("completed", "stopped") and run.result() is not None:
-        say(marked(run.report(explain=False)).rstrip())
-    for line in _next(status):
-        say(line)
-
-
-def _next(status: RunStatus) -> list[str]:
-    id = status.id
-    if status.orphaned:
-        return [f"next: nothing carries it any more: dspex runs resume {id}"]
-    if status.stalled:
-        return [f"next: its process is there and does not move: dspex runs stop {id} --now"]
-    if status.waiting:
-        return [f"next: it goes on by itself; to ask now: dspex runs resume {id}; to leave it: dspex runs pause {id}"]
-    if status.state in ("paused", *BROKEN):
-        return [f"next: dspex runs resume {id}"]
-    if status.state in RESTING:
-        return [f"next: dspex runs export {id} --out FILE, or dspex runs fork {id} --calls N"]
-    return [f"next: dspex runs watch {id}"]
-
-
 @app.command()
 def watch(run: RunId, store: Store = None, json: Json = False) -> None:
     """Watch a run until it rests. Ctrl-C leaves it running."""
@@ -152,8 +111,7 @@ def watch(run: RunId, store: Store = None, json: Json = False) -> None:
         if json:
             emit(facts(status, found.result()))
         else:
-            for line in _next(status):
-                say(line)
+            say(next_step(status))
         if status.state in BROKEN or status.orphaned:
             raise typer.Exit(GATE)
 
@@ -163,9 +121,9 @@ def pause(run: RunId, store: Store = None, no_wait: NoWait = False, json: Json =
     """Let a run finish what is in flight and rest; it survives a reboot."""
     with attached(run, store) as found:
         # Before it is asked: a process that was stopped while it wrote holds that up.
-        warned = not no_wait and wait(_warned(found.twin))
+        warned = not no_wait and wait(warned_of(found.twin))
         found.pause()
-        _settled(found, no_wait, json, warned=warned)
+        settled(found, no_wait, json, warned=warned)
 
 
 @app.command()
@@ -178,44 +136,9 @@ def stop(
 ) -> None:
     """End a run: it confirms the best it has; with --now it ends at once."""
     with attached(run, store) as found:
-        warned = not (no_wait or now) and wait(_warned(found.twin))
+        warned = not (no_wait or now) and wait(warned_of(found.twin))
         found.stop(now=now)
-        _settled(found, no_wait, json, warned=warned)
-
-
-async def _warned(run: AsyncRun) -> bool:
-    """Say it where the run's process does not move, so that nothing comes of waiting until it is continued."""
-    if stuck := (await run.status()).stalled:
-        note(
-            f"the process of run {run.id} is there and does not move, so it may never rest; to end it: "
-            f"dspex runs stop {run.id} --now"
-        )
-    return stuck
-
-
-async def _rested(run: AsyncRun, *, warned: bool) -> RunStatus:
-    """Its status at rest; a process that stops moving meanwhile is told of once."""
-    waiting = asyncio.ensure_future(run.wait())
-    try:
-        while not (await asyncio.wait({waiting}, timeout=_LOOK))[0]:
-            warned = warned or await _warned(run)
-        return await waiting
-    finally:
-        waiting.cancel()
-
-
-def _settled(run: Run, no_wait: bool, json: bool, *, warned: bool) -> None:
-    try:
-        status = run.status() if no_wait else wait(_rested(run.twin, warned=warned))
-    except KeyboardInterrupt:
-        note(f"\nit was asked, and will do so. Look at it: dspex runs show {run.id}")
-        raise
-    if json:
-        emit(facts(status))
-        return
-    say(f"run {run.id} is {status.state}{': ' + status.reason if status.reason else ''}")
-    for line in _next(status):
-        say(line)
+        settled(found, no_wait, json, warned=warned)
 
 
 @app.command()
@@ -264,8 +187,7 @@ def raise_budget(  # noqa: PLR0913 - the options of the command
             emit({"run": found.id, "budget": budget.model_dump(exclude_none=True)})
             return
         say(f"run {found.id}: the budget is {limits(budget.model_dump(exclude_none=True))}")
-        for line in _next(found.status()):
-            say(line)
+        say(next_step(found.status()))
 
 
 @app.command()
@@ -322,15 +244,15 @@ def export(
 ) -> None:
     """Write the best program of a run to a file, or its evaluations. Before the end the program is not confirmed."""
     with attached(run, store) as found:
-        if out is not None and out.exists() and not force:
-            raise typer.BadParameter(f"{out}: this file is there already; name another, or give --force")
+        if out is not None:
+            refuse_existing(out, force)
         text = "".join(_line(item) for item in found.evaluations()) if evaluations else None
         if text is None and found.status().state not in ("completed", "stopped"):
             note("this is the leader so far; no untouched split has confirmed it")
         if text is None and out is not None:
             save(found.best(), out)
         elif out is not None:
-            _write(out, str(text))
+            write(out, str(text))
         else:
             say((text if text is not None else jsonlib.dumps(found.best().to_data(), ensure_ascii=False)).rstrip())
             return
@@ -338,12 +260,6 @@ def export(
             emit({"run": found.id, "out": str(out)})
         else:
             say(f"wrote {out}")
-
-
-def _write(out: Path, text: str) -> None:
-    """As a program is written: the folder need not be there."""
-    out.parent.mkdir(parents=True, exist_ok=True)
-    out.write_text(text, encoding="utf-8")
 
 
 def _line(item: Any) -> str:
@@ -372,9 +288,8 @@ def report(
             else:
                 say(marked(text).rstrip() if form == "text" else text.rstrip())
             return
-        if out.exists() and not force:
-            raise typer.BadParameter(f"{out}: this file is there already; name another, or give --force")
-        _write(out, text)
+        refuse_existing(out, force)
+        write(out, text)
         if json:
             emit({"run": found.id, "format": form, "out": str(out)})
         else:

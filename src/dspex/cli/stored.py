@@ -17,6 +17,7 @@ from dspex.cli.nouns import noun
 from dspex.cli.options import Json, Model, Store
 from dspex.cli.output import columns, emit, say, shortened
 from dspex.cli.running import run as run_program
+from dspex.cli.saving import refuse_existing
 from dspex.cli.storing import reading, writing
 from dspex.cli.watching import when
 from dspex.configuration.files import load, save
@@ -249,8 +250,7 @@ def export(
     if out is None:
         say(jsonlib.dumps(found.to_data(), ensure_ascii=False))
         return
-    if out.exists() and not force:
-        raise ConfigurationError(f"--out {out}: this file is there already; name another, or give --force")
+    refuse_existing(out, force)
     save(found, out)
     if json:
         emit({"program": program, "hash": found.hash, "out": str(out)})

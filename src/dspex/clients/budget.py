@@ -61,7 +61,7 @@ class Tally:
     usd: float = 0.0
 
     def add(self, usage: Usage) -> None:
-        """One more."""
+        """Count it, too; an unknown price adds no dollars."""
         self.calls += usage.calls
         self.tokens += usage.input_tokens + usage.output_tokens
         self.usd += usage.usd or 0.0
@@ -146,15 +146,10 @@ class Account:
         with self._lock:
             if not heard:
                 self.unheard.add(usage)
-            used = self._used
-            used.calls += usage.calls
-            used.tokens += usage.input_tokens + usage.output_tokens
+            self._used.add(usage)
             self._answered += usage.output_tokens
             self._retries += usage.retries
-            if usage.usd is None:
-                self._priced = False
-            else:
-                used.usd += usage.usd
+            self._priced = self._priced and usage.usd is not None
             self._hold(reservation, -1)
 
     def release(self, reservation: Reservation) -> None:

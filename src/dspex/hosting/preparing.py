@@ -147,4 +147,5 @@ async def prepare(
 
 
 def objectives_of(how: HowToSearch) -> Objectives:
+    """What is searched for and what has to be kept: the score alone unless given. Raises ConfigurationError."""
     return Objectives(of=tuple(how.get("objectives", ("score",))), constraints=tuple(how.get("constraints", ())))

@@ -209,25 +209,19 @@ class Runner:
         self._lab.use(self._purse.open(1 - await self._reserve() - self._aside), self._beside)
 
     async def _perform(self, round: Round) -> None:
-        """Evaluate a committed round and fold it."""
+        """Evaluate a committed round of the search and fold it."""
         self._lab.round = round.number
         if self.ledger.folded and self._aside:
             self._lab.forerun.foresee = partial(self._foreseen, round, await self._price())
         await self._say("round.started", str(round.number), pairs=len(round.pairs), candidates=len(round.candidates))
         with self._purse.leeway(LEEWAY * await self._reserve() if self.ledger.folded else 0.0):
-            await self._evaluate(round)
+            # What the next round will take is written meanwhile.
+            await self._writing.beside(self._next(round), self._lab.perform(round.pairs))
         self._purse.admit(self.ledger.settled + self.ledger.due(round.number) + self._lab.asked)
         await self.ledger.fold(round.number)
         self._purse.rebook(self.ledger.settled + self._lab.asked)
         await self._observer.look()
         await self._say("round.finished", str(round.number), **self._progress())
-
-    async def _evaluate(self, round: Round) -> None:
-        """Evaluate its pairs; what the next round will take is written meanwhile."""
-        if round.purpose == "search":
-            await self._writing.beside(self._next(round), self._lab.perform(round.pairs))
-        else:
-            await self._lab.perform(round.pairs)
 
     def _next(self, round: Round) -> SearchView:
         """What is known of the round after this one while this one is under way."""

@@ -8,13 +8,17 @@ import os
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import Column, Connection, MetaData, PrimaryKeyConstraint, String, Table, func, inspect, select, text
 
 from dspex.errors import ConfigurationError
 from dspex.storage.database import Database, Location, NewerSchemaError, StorageError, explain
 from dspex.storage.tables import SCHEMA_VERSION, metadata, runs, store
+
+if TYPE_CHECKING:
+    from dspex.storage.postgres import PostgresDatabase
+    from dspex.storage.sqlite import SQLiteDatabase
 
 DEFAULT_PATH = Path(".dspex") / "dspex.db"
 _MIGRATION_LOCK = 7_233_041
@@ -51,9 +55,7 @@ async def open_database(given: str | Path | None = None, *, create: bool = True)
     location = locate(given)
     if location.dialect == "sqlite":
         return await _open_sqlite(Path(location.path or ""), create)
-    from dspex.storage.postgres import PostgresDatabase  # noqa: PLC0415 - an optional extra
-
-    database = PostgresDatabase("postgresql" + location.url[location.url.index("://") :])
+    database = _on_server(location)
     try:
         if await _schema(database) != SCHEMA_VERSION:
             await database.bring_up(upgrade)
@@ -79,19 +81,10 @@ async def look(given: str | Path | None = None) -> Sight | None:
     Raises StorageError where it cannot be read, and NewerSchemaError.
     """
     location = locate(given)
-    database: Database
-    if location.dialect == "sqlite":
-        from dspex.storage.sqlite import SQLiteDatabase  # noqa: PLC0415 - not needed by those who use a server
-
-        path = Path(location.path or "").absolute()
-        if not path.exists():
-            return None
-        _refuse_folder(path)
-        database = SQLiteDatabase(path)
-    else:
-        from dspex.storage.postgres import PostgresDatabase  # noqa: PLC0415 - an optional extra
-
-        database = PostgresDatabase("postgresql" + location.url[location.url.index("://") :])
+    path = Path(location.path or "").absolute()
+    if location.dialect == "sqlite" and not path.exists():
+        return None
+    database: Database = _in_file(path) if location.dialect == "sqlite" else _on_server(location)
     try:
         schema = await _schema(database)
         count = select(func.count()).select_from(runs)
@@ -101,14 +94,25 @@ async def look(given: str | Path | None = None) -> Sight | None:
         await database.aclose()
 
 
+def _in_file(path: Path) -> SQLiteDatabase:
+    from dspex.storage.sqlite import SQLiteDatabase  # noqa: PLC0415 - not needed by those who use a server
+
+    _refuse_folder(path)
+    return SQLiteDatabase(path)
+
+
+def _on_server(location: Location) -> PostgresDatabase:
+    from dspex.storage.postgres import PostgresDatabase  # noqa: PLC0415 - an optional extra
+
+    return PostgresDatabase("postgresql" + location.url[location.url.index("://") :])
+
+
 def _refuse_folder(path: Path) -> None:
     if path.is_dir():
         raise StorageError(f"{path}: this is a folder; name a file in it, such as {path / 'dspex.db'}")
 
 
 async def _open_sqlite(path: Path, create: bool) -> Database:
-    from dspex.storage.sqlite import SQLiteDatabase  # noqa: PLC0415 - not needed by those who use a server
-
     path = path.absolute()
     _refuse_folder(path)
     if not path.exists():
@@ -119,7 +123,7 @@ async def _open_sqlite(path: Path, create: bool) -> Database:
             path.touch(mode=0o600)
         except OSError as error:
             raise explain(error, Location("sqlite", f"sqlite:///{path}", str(path))) from error
-    database = SQLiteDatabase(path)
+    database = _in_file(path)
     try:
         if await _schema(database) != SCHEMA_VERSION:
             # A migration is many statements; the lock on the file beside it keeps other processes out.

@@ -130,8 +130,8 @@ def strategy_named(name: str, options: SearchOptions, schedule: str | None = Non
     else:
         asks = schedule_named(schedule or recipe.schedule)
         chooser = recipe.chooser() if recipe.chooser else None
-        early = options.write_ahead
-        strategy = Portfolio(name, recipe.proposers(), options.width, asks, chooser, early=early)
+        proposers = recipe.proposers()
+        strategy = Portfolio(name, proposers, options.width, asks, chooser, early=options.write_ahead)
     wanted = recipe.headroom and schedule != CLASSIC if options.headroom is None else options.headroom
     return Headroom(strategy) if wanted else strategy
 
@@ -144,5 +144,5 @@ def _of_user(name: str, options: SearchOptions, schedule: str | None) -> Strateg
     made = made_by(name, factory)
     if isinstance(made, Strategy):
         return strategy_of(made, options, schedule)
-    made_of, early = schedule_named(schedule or "race"), options.write_ahead
-    return Portfolio(made.name, (made,), options.width, made_of, early=early)
+    asks = schedule_named(schedule or "race")
+    return Portfolio(made.name, (made,), options.width, asks, early=options.write_ahead)
