@@ -13,8 +13,7 @@ import pytest
 from sqlalchemy import Connection
 
 import dspex as library
-from dspex.cli import output
-from dspex.cli import runs as commands
+from dspex.cli import output, resting
 from dspex.cli.output import limits
 from dspex.clients.budget import Budget
 from dspex.evaluation.metrics import ExactMatch
@@ -128,8 +127,8 @@ def test_pausing_a_run_whose_process_does_not_move_says_so(
             await asyncio.to_thread(said.wait, 30)  # where nothing is said, the end of the test tells
             await found.database.write(partial(rows.move, id=run, to="paused"))
 
-    monkeypatch.setattr(commands, "note", noted)
-    monkeypatch.setattr(commands, "_LOOK", 0.05)
+    monkeypatch.setattr(resting, "note", noted)
+    monkeypatch.setattr(resting, "LOOK_SECONDS", 0.05)
     carrier = threading.Thread(target=lambda: asyncio.run(paused()))
     carrier.start()
     outcome = dspex("runs", "pause", run)

@@ -11,7 +11,7 @@ from dspex.durable import Run
 from dspex.hosting.handle import Run as AsyncRun
 from dspex.hosting.status import RunStatus
 
-_LOOK = 1.0
+LOOK_SECONDS = 1.0
 """Seconds between two looks whether the process of a run that is waited for still moves."""
 
 
@@ -29,7 +29,7 @@ async def _rested(run: AsyncRun, *, warned: bool) -> RunStatus:
     """Its status at rest; a process that stops moving meanwhile is told of once."""
     waiting = asyncio.ensure_future(run.wait())
     try:
-        while not (await asyncio.wait({waiting}, timeout=_LOOK))[0]:
+        while not (await asyncio.wait({waiting}, timeout=LOOK_SECONDS))[0]:
             warned = warned or await warned_of(run)
         return await waiting
     finally:
