@@ -11,7 +11,7 @@ LOCK = --quiet --universal --python-version 3.11 --generate-hashes --no-emit-ind
 
 help:
 	@echo "make demo    watch a program get measurably better, offline, in under a minute"
-	@echo "make test    run every test"
+	@echo "make test    run every test, on up to four cores"
 	@echo "make soak    kill runs at every passage of every point and, with workers and supervisors, at 500 instants; servers at 30"
 	@echo "make check   format, lint, types, import contracts"
 	@echo "make fix     format, and repair what the linter can"
@@ -30,7 +30,7 @@ demo: $(VENV)/.stamp-core
 	@$(BIN)/dspex demo
 
 test: $(VENV)/.stamp-dev
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses logical --maxprocesses 4 --dist worksteal
 
 soak: $(VENV)/.stamp-dev
 	$(BIN)/python -m tests.hosting.soak --instants 500

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from dspex.cli.output import abridged
 from dspex.cli.tickets import CHANCE, FIELDS, Ticket, program
 from dspex.configuration.files import load
 from dspex.kernel.difference import differences
@@ -51,7 +52,10 @@ def _works_in_its_folder(dspex: Dspex, folder: Path, score: float) -> None:
         assert set(dspex("run", "-i", "ticket=My parcel is lost", "--json").data["outputs"]) == set(FIELDS)
 
 
-def test_the_demo_tells_its_story_and_overwrites_nothing(dspex: Dspex, tmp_path: Path) -> None:
+def test_the_demo_tells_its_story_and_overwrites_nothing(
+    dspex: Dspex, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")  # where a mark of the change falls into what is cut off
     (tmp_path / "dspex-demo").mkdir()
     outcome = dspex("demo", "--seed", "1")
     assert (outcome.code, outcome.err) == (0, "")
@@ -69,3 +73,18 @@ def test_the_demo_heeds_no_setting_and_refuses_a_folder_that_is_there(
     outcome = dspex("demo", "--out", "there", "--json")
     assert outcome.code == 2
     assert "nothing is overwritten" in json.loads(outcome.out)["error"]["message"]
+
+
+@pytest.mark.parametrize(
+    ("line", "cut"),
+    [
+        ("all of this fits {+here+}", "all of this fits {+here+}"),
+        ("what is new begins at its very end{+", "what is new begins at ...{+"),
+        ("what is new ended {+at its very end+} and more", "what is new ended {+at...+}"),
+        ("a change that {+is cut+} off [-wholly-]{+", "a change that {+is cut...+}{+"),
+        ("what is cut has one word {+new+} and no more", "what is cut has one wo..."),
+        ("what begins at the cu{+t is not halved", "what begins at the cu...{+"),
+    ],
+)
+def test_a_mark_of_a_change_is_not_cut_off(line: str, cut: str) -> None:
+    assert abridged(line, 29) == cut

@@ -16,7 +16,7 @@ import typer
 from dspex.blocking import blocking, evaluate
 from dspex.cli.opening import opened
 from dspex.cli.options import Json, Seed
-from dspex.cli.output import emit, marked, paint, points, say, shortened, width
+from dspex.cli.output import abridged, emit, marked, paint, points, say, shortened, width
 from dspex.cli.tickets import CHANCE, FIELDS, metric, program, rows
 from dspex.clients.budget import Budget
 from dspex.configuration.files import save
@@ -237,7 +237,7 @@ def _confirmation(result: OptimizationResult) -> None:
 
 def _brief(lines: Sequence[str], most: int) -> str:
     """A change, cut where it gets long."""
-    cut = [line if len(line) <= width() - 2 else line[: width() - 5] + "..." for line in lines]
+    cut = [abridged(line, width() - 2) for line in lines]
     more = f"\n    ... and {counted(len(cut) - most, 'line')} more" if len(cut) > most else ""
     return marked("\n".join(f"  {line}" for line in cut[:most])) + more
 

@@ -52,6 +52,10 @@ def coloured(stream: _Stream) -> bool:
     return stream.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
 
 
+_MARK = re.compile(r"\[-|-\]|\{\+|\+\}")
+_CLOSING = ("-]", "+}")
+
+
 def marked(text: str) -> str:
     """A word difference with its marks in colour, line by line: what is gone in red, what is new in green.
 
@@ -60,13 +64,29 @@ def marked(text: str) -> str:
     if not coloured(sys.stdout):
         return text
     colour, parts = "", list[str]()
-    for piece in re.split(r"(\[-|-\]|\{\+|\+\}|\n)", text):
+    for piece in re.split(rf"({_MARK.pattern}|\n)", text):
         if piece in ("[-", "{+"):
             colour = "red" if piece == "[-" else "green"
         parts.append(paint(piece, colour) if colour and piece.strip() else piece)
-        if piece in ("-]", "+}"):
+        if piece in _CLOSING:
             colour = ""
     return "".join(parts)
+
+
+def abridged(line: str, size: int) -> str:
+    """A line of a word difference cut to `size` columns, with the marks that would be lost at the end of it.
+
+    A change that begins or ends in what is cut off is still seen to begin or end there; one that lies wholly in it is
+    not shown.
+    """
+    if len(line) <= size:
+        return line
+    at = size - len("...") - 4
+    if _MARK.fullmatch(line[at - 1 : at + 1]):
+        at -= 1
+    lost = _MARK.findall(line[at:])
+    kept = [mark for mark in lost[:1] if mark in _CLOSING] + [mark for mark in lost[-1:] if mark not in _CLOSING]
+    return line[:at] + "..." + "".join(kept)
 
 
 def width() -> int:
