@@ -13,8 +13,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import dspex
 from dspex.clients.budget import Budget
 from dspex.clients.outage import OutageWatch
+from dspex.clients.scripted import ScriptedLM
 from dspex.errors import (
     AuthenticationError,
     BudgetExceededError,
@@ -593,3 +595,39 @@ def test_what_was_sent_again_for_a_round_that_did_not_come_about_is_told() -> No
     assert sent > 10
     assert (result.usage.retries, result.proposing.retries, result.proposing.calls) == (2 * sent, 2 * sent, sent)
     assert result.verdict is None
+
+
+DEAR = {"input": 0.1, "output": 0.4}
+
+
+@pytest.mark.parametrize("named", ["proposer_model", "teacher_model"])
+@pytest.mark.parametrize(
+    ("other", "budget", "said"),
+    [
+        ("other/unknown", Budget(usd=1.0), "needs the price of other/unknown"),
+        ("other/dear", Budget(usd=1.0), r"needs a limit on each answer"),
+        ("opnai/gpt", Budget(usd=1.0), "opnai"),
+    ],
+)
+def test_another_model_that_the_budget_could_not_bound_is_refused_unpaid(
+    named: str, other: str, budget: Budget, said: str
+) -> None:
+    """The program's own model is free, so that its answers need no limit; the other one's do."""
+    counting, seen = counted(hinted)
+    models = {"scripted": ScriptedLM(counting), "other": ScriptedLM(counting)}
+    ready = dspex.runtime("scripted/colours", models=models, file="none", prices={"other/dear": DEAR})
+    given: dict[str, Any] = {named: other, "proposer_settings": {"max_tokens": None}}
+    options = SearchOptions(**given)
+    with pytest.raises(ConfigurationError, match=said) as refused:
+        searched(program(instructions=Text()), ready, budget=budget, options=options)
+    assert seen == []
+    assert "opnai" in said or str(refused.value).startswith(f"the {named.replace('_', ' ')}: ")
+
+
+def test_another_model_of_known_price_is_asked_under_a_budget_in_dollars() -> None:
+    counting, seen = counted(hinted)
+    models = {"scripted": ScriptedLM(hinted), "other": ScriptedLM(counting)}
+    ready = dspex.runtime("scripted/colours", models=models, file="none", prices={"other/dear": DEAR})
+    options = SearchOptions(proposer_model="other/dear", headroom=False)
+    searched(program(instructions=Text()), ready, budget=Budget(usd=5.0), options=options)
+    assert seen

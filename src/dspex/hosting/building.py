@@ -24,10 +24,11 @@ from dspex.kernel.program import Program
 from dspex.kernel.signature import Example
 from dspex.optimization.asking import Desk
 from dspex.optimization.deciding import Strategy
+from dspex.optimization.limits import check_models
 from dspex.optimization.objectives import PLAIN, Objectives
 from dspex.optimization.options import SearchOptions
 from dspex.optimization.ports import Executor
-from dspex.optimization.problem import Problem, aimed, pose, require_models
+from dspex.optimization.problem import Problem, aimed, pose
 from dspex.optimization.strategies.finding import factory_of, is_path
 from dspex.optimization.strategies.table import strategy_of
 from dspex.optimization.tasks import TaskExecutor
@@ -119,12 +120,13 @@ def posed(wanted: Wanted) -> Problem:
     splits = {name: None if rows is None else list(rows) for name, rows in wanted.splits.items()}
     metric = as_metric(wanted.metric, wanted.runtime)
     problem = pose(wanted.program, splits, metric, wanted.budget, wanted.seed, wanted.runtime)
-    require_models((wanted.options.proposer_model, wanted.options.teacher_model), wanted.runtime)
+    check_models(wanted.program, wanted.options, wanted.budget, wanted.runtime)
     return aimed(problem, wanted.objectives, wanted.runtime)
 
 
 async def build(database: Database, spec: RunSpec, budget: Budget, live: Live | None = None) -> Built:
-    """The objects of a run. Raises ConfigurationError where something lives only in the process that made it."""
+    """The objects of a run. Raises ConfigurationError where something lives only in the process that made it,
+    AuthenticationError without a key."""
     live = live or Live()
     for reference in spec.imports:
         imported(reference)
@@ -140,6 +142,7 @@ async def build(database: Database, spec: RunSpec, budget: Budget, live: Live | 
     strategy = live.strategy or strategy_of(spec.strategy, options, spec.schedule)
     problem = pose(program, splits, as_metric(metric, runtime), budget, spec.seed, runtime)
     problem = aimed(problem, spec.objectives, runtime)
+    check_models(program, options, budget, runtime)
     strategy.check(problem)
     return Built(problem, runtime, strategy, options)
 

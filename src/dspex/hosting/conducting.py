@@ -105,7 +105,9 @@ class _Conductor:
                 )
             built = await build(self.database, spec, self._budget, live)
             self._executor = await executor_of(spec, built, live)
-        except ConfigurationError as error:
+        except StorageError:
+            raise
+        except DspexError as error:
             await self._move("failed", str(error))
             raise
         control = Control(self.store, self.id, self.seat.epoch, on_command=self._command, on_lost=self._on_lost)

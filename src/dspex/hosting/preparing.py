@@ -22,7 +22,7 @@ from dspex.kernel.ports import Metric, Runtime
 from dspex.kernel.program import Program
 from dspex.kernel.signature import Example
 from dspex.optimization.deciding import Strategy
-from dspex.optimization.limits import proposal_limit, weighs_answers
+from dspex.optimization.limits import check_models, proposal_limit, weighs_answers
 from dspex.optimization.objectives import Objectives
 from dspex.optimization.options import SearchOptions
 from dspex.optimization.problem import Problem, check_answers
@@ -69,6 +69,7 @@ def _sharing(wanted: Wanted, problem: Problem, shared: Standing | None) -> tuple
         return wanted, problem
     try:
         check_answers(problem, shared.budget, wanted.runtime)
+        check_models(wanted.program, wanted.options, shared.budget, wanted.runtime)
     except ConfigurationError as error:
         raise ConfigurationError(
             f"{error}; it is the budget that all runs of the store share: `dspex db budget`"

@@ -58,6 +58,7 @@ class RunStatus:
     """The part of `spent` that the rows copied by a fork had consumed."""
     repeated_calls: int
     unknown_calls: int
+    """Sent by a process that is gone, without an answer, and not sent again yet."""
     evaluations: int
     candidates: int
     rounds: int
@@ -105,19 +106,21 @@ class RunFailure:
 def status_of(connection: Connection, location: Location, id: str, now: float) -> RunStatus:
     """Where a run is; needs no process of the run's."""
     row, found, paid = runs.find(connection, id), runs.counts(connection, id), spent_by(connection, id)
-    best, seed = scores_of(row)
+    best, seed, carried_now = *scores_of(row), alive(location, row, now)
     over = row.spec.get("carried")
     carried = NO_USAGE if over is None else Usage(**over)
     spent = paid + carried + unheard_of(row.progress)
     return RunStatus(
-        id=row.id, state=row.state, reason=row.reason, alive=alive(location, row, now),
+        id=row.id, state=row.state, reason=row.reason, alive=carried_now,
         stalled=stalled(location, row, now), orphaned=orphaned(location, row, now),
         waiting=attended(location, row), best_score=best, seed_score=seed, confirmed=confirmed(row),
         calls=found["calls"], cost=paid.usd, spent=_spent(spent), carried=_spent(carried),
         repeated_calls=found["repeated_calls"],
-        unknown_calls=found["unknown_calls"], evaluations=found["evaluations"],
-        candidates=int(row.progress.get("candidates") or 0), rounds=found["rounds"], restarts=row.restarts,
-        idle_share=row.progress.get("idle_share"), seconds=float(row.progress.get("seconds") or 0.0),
+        # Nobody will hear of what a process had under way that is not there any more.
+        unknown_calls=found["unknown_calls"] + (0 if carried_now else found["open_calls"]),
+        evaluations=found["evaluations"], candidates=int(row.progress.get("candidates") or 0), rounds=found["rounds"],
+        restarts=row.restarts, idle_share=row.progress.get("idle_share"),
+        seconds=float(row.progress.get("seconds") or 0.0),
         fitting=float(row.progress.get("fitting") or 0.0), budget=Budget.model_validate(row.budget),
         strategy=row.strategy, seed=row.seed, program=row.program, parent=row.parent,
         round=row.progress.get("round"), hypothesis=row.progress.get("hypothesis"),

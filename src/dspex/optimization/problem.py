@@ -157,13 +157,6 @@ def aimed(problem: Problem, objectives: Objectives, runtime: Runtime) -> Problem
     return replace(problem, objectives=objectives)
 
 
-def require_models(named: Iterable[str | None], runtime: Runtime) -> None:
-    """Raises ConfigurationErrors where a model has no provider or no key: that shows before anything is paid."""
-    for model in named:
-        if model is not None:
-            runtime.lm.capabilities(model)
-
-
 def branches(program: Program) -> list[Program]:
     """The program once for each value of every Choice, with the conditions of that Choice met; constraints left out.
 

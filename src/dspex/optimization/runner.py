@@ -24,12 +24,13 @@ from dspex.optimization.fronts import front_of
 from dspex.optimization.interruption import Interrupted, Interruption
 from dspex.optimization.laboratory import Laboratory
 from dspex.optimization.ledger import MemoryLedger
+from dspex.optimization.limits import check_models
 from dspex.optimization.objectives import PLAIN, Objectives
 from dspex.optimization.observing import Observer, constraint_notes
 from dspex.optimization.options import SearchOptions
 from dspex.optimization.outcomes import Outcomes
 from dspex.optimization.ports import Executor, Ledger
-from dspex.optimization.problem import MIN_VAL, Problem, aimed, pose, require_models
+from dspex.optimization.problem import MIN_VAL, Problem, aimed, pose
 from dspex.optimization.result import OptimizationResult, tried
 from dspex.optimization.rows import Candidate, Pair, Round
 from dspex.optimization.sameness import told_nothing
@@ -77,7 +78,7 @@ async def optimize(  # noqa: PLR0913 - the public verb
     problem = aimed(problem, objectives, runtime)
     chosen = strategy_of(strategy, options, schedule)
     chosen.check(problem)
-    require_models((options.proposer_model, options.teacher_model), runtime)
+    check_models(program, options, budget, runtime)
     session = Session(on_event, executor=executor)
     return await Runner(problem, runtime, chosen, ledger or MemoryLedger(), options, session).run()
 

@@ -281,7 +281,8 @@ def _hint(connection: Connection, id: str) -> None:
 
 
 def counts(connection: Connection, id: str) -> dict[str, int]:
-    """How much of everything the run has: evaluations, rounds, calls, repeated_calls, unknown_calls."""
+    """How much of everything the run has: evaluations, rounds, calls, repeated_calls; and of those that are unanswered,
+    unknown_calls, which an owner that was taken over had sent, and open_calls, which the last owner sends."""
 
     def number(query: Any) -> int:
         return int(connection.execute(query).scalar() or 0)
@@ -293,6 +294,7 @@ def counts(connection: Connection, id: str) -> dict[str, int]:
         "calls": number(select(func.coalesce(func.sum(calls.c.sends), 0)).where(mine)),
         "repeated_calls": number(select(func.coalesce(func.sum(calls.c.sends - 1), 0)).where(mine, calls.c.sends > 1)),
         "unknown_calls": number(select(func.count()).select_from(calls).where(mine, calls.c.state == "unknown")),
+        "open_calls": number(select(func.count()).select_from(calls).where(mine, calls.c.state == "intent")),
     }
 
 
