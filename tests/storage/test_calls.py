@@ -73,8 +73,24 @@ def test_a_call_that_was_not_heard_of_is_sent_again_and_counted(within: Within) 
         assert await store.begin("k", REQUEST) is None
         assert await database.read(states) == {"k": ("intent", 2)}
         assert (await database.read(lambda c: runs.counts(c, "run")))["repeated_calls"] == 1
-        await store.abandon("k")  # it may have been billed the first time: it stays
-        assert await database.read(states) == {"k": ("intent", 2)}
+
+    within(test)
+
+
+def test_a_call_that_was_not_heard_of_and_is_refused_the_second_time_stays_as_it_was(within: Within) -> None:
+    """However often it is tried while the model is gone: the first time alone may have been billed."""
+
+    async def test(database: Database) -> None:
+        await (await begun(database)).begin("k", REQUEST)
+        store = await begun(database)
+        for _ in range(3):
+            assert await store.begin("k", REQUEST) is None
+            await store.abandon("k")
+            assert await database.read(states) == {"k": ("unknown", 1)}
+        assert await store.begin("k", REQUEST) is None
+        await store.put("k", REQUEST, answer("yes"))
+        await store.abandon("k")
+        assert await database.read(states) == {"k": ("done", 2)}
 
     within(test)
 

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import ARRAY, Connection, Insert, Select, String, bindparam, delete, func, literal_column, select
+from sqlalchemy import ARRAY, Connection, Insert, Select, String, bindparam, delete, func, literal_column, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from dspex.clients.budget import at_most
@@ -45,7 +45,8 @@ class DatabaseCallStore:
     `begin` looks a call up and, where nobody has its answer, commits the intent to send it, both in one transaction for
     all calls that begin at the same time. A run has a row of its own for what it sends, whoever else sends the same at
     the same time: so each sending counts where it was paid. A call that an earlier owner of the run had sent without
-    hearing of it is `unknown`; sending it again adds to its `sends`, which is what `repeated_calls` counts.
+    hearing of it is `unknown`; sending it again adds to its `sends`, which is what `repeated_calls` counts, unless it
+    is abandoned.
 
     With `prices` an intent says what its sending takes at most, which is what it counts as should its answer be lost.
 
@@ -101,7 +102,8 @@ class DatabaseCallStore:
         self._booked.add(key)
 
     async def abandon(self, key: str) -> None:
-        await self._database.append(_ABANDON, {"of": key, "by": self._run}, self._guard)
+        row = {"of": key, "by": self._run}
+        await asyncio.gather(*(self._database.append(each, row, self._guard) for each in _ABANDON))
 
     async def aclose(self) -> None:
         while self._flushing:
@@ -182,7 +184,13 @@ def _finished(dialect: str) -> Insert:
 _ANSWER = ("state", "completion", "input_tokens", "output_tokens", "usd", "finished")
 _FINISH = Prepared(_finished)
 _MINE = (calls.c.key == bindparam("of"), calls.c.run == bindparam("by"))
-_ABANDON = Prepared(delete(calls).where(*_MINE, calls.c.state == "intent", calls.c.sends == 1))
+_BEGUN = (*_MINE, calls.c.state == "intent")
+_ABANDON = (
+    Prepared(delete(calls).where(*_BEGUN, calls.c.sends == 1)),
+    # What was sent before a kill may have been billed: that stays, and this sending is not counted with it.
+    Prepared(update(calls).where(*_BEGUN, calls.c.sends > 1).values(sends=calls.c.sends - 1, state="unknown")),
+)
+"""Of a call the one or the other has something to do."""
 
 
 def completion_text(completion: Completion) -> str:
