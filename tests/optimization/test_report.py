@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import re
+from contextlib import suppress
 from html.parser import HTMLParser
 from io import StringIO
 
@@ -72,6 +74,15 @@ def test_progress_on_a_terminal_stays_on_one_line_until_the_end() -> None:
     line(Event("run.finished", "done"))
     assert stream.getvalue().startswith("\rround 0: best on val -, 1 candidate, 8 evaluations, 8 calls")
     assert stream.getvalue().count("\n") == 1
+
+
+def test_progress_that_nobody_reads_is_no_failure_of_the_search() -> None:
+    read, write = os.pipe()
+    os.close(read)
+    result = None
+    with suppress(BrokenPipeError), os.fdopen(write, "w") as stream:  # its own end fails: what was said is still in it
+        result = searched(program(instructions=Text()), hinted, 100, on_event=ProgressLine(stream))
+    assert result is not None
 
 
 MEAN = "<script>alert(1)</script> | `x` ``` & *stars* {+no+}"

@@ -6,7 +6,7 @@ import os
 import signal
 import threading
 from collections.abc import Callable, Generator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from types import FrameType
 
 import typer
@@ -18,6 +18,7 @@ from dspex.errors import OutageError, SharedBudgetError
 from dspex.hosting.building import Live
 from dspex.hosting.conducting import PausedError
 from dspex.hosting.handle import Run
+from dspex.hosting.heedless import saying_aside
 from dspex.hosting.hosts import carried_here
 from dspex.kernel.ports import Event
 from dspex.optimization.result import OptimizationResult
@@ -29,7 +30,7 @@ _PAUSING = b"\npausing: waiting for the calls in flight to end; Ctrl-C again dro
 def carried(run: Run, live: Live, on_event: Callable[[Event], None]) -> OptimizationResult:
     """Carry the run to its end. Where it pauses before, says how to come back and raises typer.Exit."""
     try:
-        with _pausing(run):
+        with _pausing(run), saying_aside():
             return wait(carried_here(run, live, on_event))
     except PausedError as error:
         note()
@@ -66,7 +67,8 @@ def _pausing(run: Run) -> Generator[None]:
 
     def ask(_number: int, _frame: FrameType | None) -> None:
         signal.signal(signal.SIGINT, before)
-        os.write(2, _PAUSING)
+        with suppress(OSError):  # nobody may be reading
+            os.write(2, _PAUSING)
         submit(run.pause())
 
     signal.signal(signal.SIGINT, ask)

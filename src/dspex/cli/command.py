@@ -17,6 +17,7 @@ from typer.main import get_command
 
 from dspex.cli.exits import BROKEN, INTERRUPTED, OK, UNREAD, USAGE, code_of, message_of
 from dspex.cli.output import emit, note
+from dspex.hosting.heedless import heedless
 
 PROG = "dspex"
 
@@ -105,6 +106,7 @@ def overview(
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """What the shell calls. Ends the process with one of the exit codes of `dspex.cli.exits`."""
+    sys.stderr = heedless(sys.stderr)
     sys.exit(invoke(sys.argv[1:] if arguments is None else arguments))
 
 
@@ -114,19 +116,28 @@ def invoke(arguments: Sequence[str]) -> int:
     debug = len(given) < len(arguments)
     try:
         outcome = get_command(app).main(given or ["--help"], prog_name=PROG, standalone_mode=False)
+        sys.stdout.flush()
     except BaseException as error:
-        return _failed(error, debug, "--json" in given)
+        return _told(error, debug, "--json" in given)
     if outcome == INTERRUPTED:
-        return _failed(KeyboardInterrupt(), debug, "--json" in given)
+        return _told(KeyboardInterrupt(), debug, "--json" in given)
     return outcome if isinstance(outcome, int) else OK
+
+
+def _told(error: BaseException, debug: bool, json: bool) -> int:
+    """Say what went wrong, unless the reader of the output has gone; returns the exit code."""
+    try:
+        if not (isinstance(error, BrokenPipeError) or isinstance(error.__context__, BrokenPipeError)):
+            return _failed(error, debug, json)
+    except BrokenPipeError:
+        pass
+    # There is nobody left to tell, and Python's own flush at exit must not fail.
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return UNREAD
 
 
 def _failed(error: BaseException, debug: bool, json: bool) -> int:
     """Say what went wrong; returns the exit code."""
-    if isinstance(error, BrokenPipeError) or isinstance(error.__context__, BrokenPipeError):
-        # There is nobody left to tell, and Python's own flush at exit must not fail.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return UNREAD
     if isinstance(error, SystemExit):
         return error.code if isinstance(error.code, int) else USAGE
     code, text = code_of(error), message_of(error)

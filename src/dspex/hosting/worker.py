@@ -36,6 +36,7 @@ from dspex.hosting.exchange import (
     request_data,
     unframed,
 )
+from dspex.hosting.heedless import saying_aside
 from dspex.hosting.imports import imported
 from dspex.hosting.metrics import metric_of
 from dspex.hosting.specification import MetricSpec, Reference
@@ -248,7 +249,8 @@ def main(source: int, sink: int, lifeline: int, runner: int) -> None:
         os.set_inheritable(end, False)
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     faulthandler.enable()
-    asyncio.run(Worker(Pipe(source, sink)).serve())
+    with saying_aside():
+        asyncio.run(Worker(Pipe(source, sink)).serve())
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from contextlib import suppress
 from typing import TextIO
 
 from dspex.kernel.ports import Event
@@ -18,6 +19,10 @@ class ProgressLine:
         self._width = 0
 
     def __call__(self, event: Event) -> None:
+        with suppress(BrokenPipeError):  # a search does not end because nobody reads how far it is
+            self._show(event)
+
+    def _show(self, event: Event) -> None:
         data = event.data
         if event.kind == "round.finished":
             best = data["best_score"]
