@@ -91,7 +91,7 @@ def test_nothing_is_lost_where_a_server_fails_one_time_in_twelve(tmp_path: Path)
 
 
 def test_what_was_cut_off_counts_against_the_budget_of_a_run_that_is_carried_on(tmp_path: Path) -> None:
-    with serving(cut=0.1, seed=1, key="right") as server:
+    with serving(cut=0.1, seed=1, key="right", delay=0.4) as server:
         folder = project(tmp_path, server)
         run = json.loads(dspex(folder, "optimize", "--calls", "300", "--detach", "--json").stdout)["run"]
 
