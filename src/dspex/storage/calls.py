@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import ARRAY, Connection, Insert, Select, String, bindparam, delete, func, literal_column, select, update
+from sqlalchemy import ARRAY, Connection, Insert, Select, String, bindparam, delete, func, literal_column, select
 from sqlalchemy.dialects import postgresql, sqlite
 
 from dspex.clients.budget import at_most
@@ -188,7 +188,7 @@ _BEGUN = (*_MINE, calls.c.state == "intent")
 _ABANDON = (
     Prepared(delete(calls).where(*_BEGUN, calls.c.sends == 1)),
     # What was sent before a kill may have been billed: that stays, and this sending is not counted with it.
-    Prepared(update(calls).where(*_BEGUN, calls.c.sends > 1).values(sends=calls.c.sends - 1, state="unknown")),
+    Prepared(calls.update().where(*_BEGUN, calls.c.sends > 1).values(sends=calls.c.sends - 1, state="unknown")),
 )
 """Of a call the one or the other has something to do."""
 
