@@ -10,7 +10,7 @@ import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import partial
 from pathlib import Path
 from types import MappingProxyType
@@ -147,6 +147,20 @@ def journal(connection: Connection, run: str) -> Journal:
     return Journal({row.key: row.state for row in found}, {row.key: row.sends for row in found}, answers)
 
 
+def check_facts(found: Facts, expected: Facts) -> None:
+    """The run ended as it would have without the kills; where it did not, says in what."""
+    other: list[str] = []
+    for name in (field.name for field in fields(Facts)):
+        ours, theirs = getattr(found, name), getattr(expected, name)
+        if ours != theirs and isinstance(ours, tuple):
+            pairs: list[tuple[tuple[Any, ...], tuple[Any, ...]]] = [(ours, theirs), (theirs, ours)]
+            more, less = ([item for item in one if item not in two] for one, two in pairs)
+            other.append(f"{name}: only here {more}, missing {less}")
+        elif ours != theirs:
+            other.append(f"{name}: {ours} and not {theirs}")
+    assert not other, "\n".join(other)
+
+
 def check_integrity(connection: Connection) -> None:
     if connection.dialect.name == "sqlite":
         assert connection.execute(text("PRAGMA integrity_check")).scalar() == "ok"
@@ -154,37 +168,40 @@ def check_integrity(connection: Connection) -> None:
 
 
 def gone(group: int) -> bool:
-    """Whether no process of the group is left (a zombie that is being waited for does not count)."""
+    """Whether no process of the group is left (a zombie that is being waited for does not count). One that is has to
+    write to its log where each of its threads stands."""
     deadline = time.monotonic() + 60
-    while time.monotonic() < deadline:
-        if not members(group):
-            return True
-    return False
+    while members(group):
+        if time.monotonic() > deadline:
+            for pid in members(group):
+                with suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGABRT)
+            return False
+        time.sleep(0.005)
+    return True
 
 
 def members(group: int) -> list[int]:
     """The living processes of a process group. One that was killed lives until its last thread has ended, which may be
     within a write."""
-    found: list[int] = []
-    for entry in Path("/proc").iterdir():
-        if entry.name.isdigit() and any(its == group and state not in "ZX" for state, its in _threads(entry)):
-            found.append(int(entry.name))
-    return found
+    return [pid for pid in map(int, filter(str.isdigit, os.listdir("/proc"))) if _group(pid) == group and _lives(pid)]
 
 
-def _threads(process: Path) -> list[tuple[str, int]]:
-    """The state and the process group of each."""
-    found: list[tuple[str, int]] = []
-    try:
-        threads = os.listdir(process / "task")
-    except (FileNotFoundError, ProcessLookupError):
-        return found
-    for thread in threads:
-        with suppress(FileNotFoundError, ProcessLookupError):
-            text = (process / "task" / thread / "stat").read_text()
-            state, _, group = text.rpartition(")")[2].split()[:3]
-            found.append((state, int(group)))
-    return found
+def _group(pid: int) -> int:
+    with suppress(ProcessLookupError):
+        return os.getpgid(pid)
+    return 0
+
+
+def _lives(pid: int) -> bool:
+    """Whether any thread of a process does."""
+    states: list[str] = []
+    with suppress(FileNotFoundError, ProcessLookupError):
+        for thread in os.listdir(f"/proc/{pid}/task"):
+            with suppress(FileNotFoundError, ProcessLookupError):
+                text = Path(f"/proc/{pid}/task/{thread}/stat").read_text()
+                states.append(text.rpartition(")")[2].split()[0])
+    return any(state not in "ZX" for state in states)
 
 
 @dataclass(frozen=True, slots=True)
@@ -249,7 +266,7 @@ class Bench:
         self.rests(self.carry(given, "second"), given.tag)
         repeated = check_calls(deaths, given.journal(), self.oracle.asked(given.tag), expected.bodies)
         given.look(check_integrity)
-        assert given.facts() == expected.facts
+        check_facts(given.facts(), expected.facts)
         return repeated
 
 

@@ -58,20 +58,31 @@ class Nursery:
 
     def start(self, order: Order) -> int:
         """A carrier; returns its process id, which is its process group as well."""
-        pid = int(self._ask(asdict(order))["pid"])
-        self._left.add(pid)
+        with self._lock:
+            pid = int(self._ask(asdict(order))["pid"])
+            self._left.add(pid)
         return pid
 
     def wait(self, pid: int) -> int:
         """Its exit status, or minus the signal that killed it. Several threads may wait at once."""
-        while (status := self._ask({"wait": pid})["status"]) is None:
+        while True:
+            with self._lock:
+                if (status := self._ask({"wait": pid})["status"]) is not None:
+                    self._left.discard(pid)
+                    return int(status)
             time.sleep(0.005)
-        self._left.discard(pid)
-        return int(status)
+
+    def signal(self, pid: int, number: signal.Signals) -> bool:
+        """Send it a signal; False where somebody has waited for its end, so that its id may be another's by now."""
+        with self._lock:
+            if pid in self._left:
+                os.kill(pid, number)
+            return pid in self._left
 
     def load(self, *modules: str) -> None:
         """Import these, too, so that carriers from now on need not."""
-        self._ask({"load": modules})
+        with self._lock:
+            self._ask({"load": modules})
 
     def close(self) -> None:
         for pid in list(self._left):
@@ -81,10 +92,9 @@ class Nursery:
     def _ask(self, order: Mapping[str, Any]) -> dict[str, Any]:
         assert self._process.stdin is not None
         assert self._process.stdout is not None
-        with self._lock:
-            self._process.stdin.write(json.dumps(order) + "\n")
-            self._process.stdin.flush()
-            answer: dict[str, Any] = json.loads(self._process.stdout.readline())
+        self._process.stdin.write(json.dumps(order) + "\n")
+        self._process.stdin.flush()
+        answer: dict[str, Any] = json.loads(self._process.stdout.readline())
         return answer
 
 
@@ -92,6 +102,7 @@ class Nursery:
 def nursing() -> Generator[Nursery]:
     """A nursery while the block runs."""
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT / "src"), str(ROOT)])}
+    environment["PYTHONFAULTHANDLER"] = "1"  # a process that does not end says where it stands when it is aborted
     with subprocess.Popen(
         [sys.executable, "-m", "tests.hosting.nursery"],
         cwd=ROOT, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
@@ -118,6 +129,8 @@ def _main() -> None:
             pid = os.fork()
             if pid == 0:
                 _carry(order)
+            while os.getpgid(pid) != pid:  # whoever looks for its group is to find it
+                os.sched_yield()
             answer = {"pid": pid}
         print(json.dumps(answer), flush=True)
 

@@ -9,11 +9,15 @@ from __future__ import annotations
 import argparse
 import asyncio
 import os
+import shutil
 import tempfile
 import time
-from collections.abc import Callable, Iterable
+import traceback
+from collections import Counter
+from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import ThreadPoolExecutor, as_completed
-from dataclasses import dataclass
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
@@ -31,11 +35,15 @@ from tests.hosting.test_killed_supervisors import PLACES, supervisor_killed_at, 
 from tests.hosting.test_killed_workers import KILLS, workers_killed
 from tests.hosting.test_sharing import stormed
 from tests.servers import postgres
+from tests.servers.postgres import Server, new_database
 
 APART = 10
 """One instant of so many is tried with evaluations in workers, too."""
 TOLD = 50
 """Cases after which is told how far it got."""
+
+_WIDE = 1000
+"""Characters of a line that are shown of a fault."""
 
 _PARTS = ("runs", "workers", "supervisors", "servers", "sharing")
 
@@ -51,17 +59,23 @@ class Soak:
     whole: Uninterrupted
     folder: Path
     pool: ThreadPoolExecutor
+    faults: list[str] = field(default_factory=list[str])
+    """In which cases something did not hold."""
 
     def each(self, what: str, cases: Iterable[Callable[[], Tally]]) -> Tally:
-        """Do them all, in any order; what the first one finds is raised."""
+        """Do them all, in any order, and say in full what does not hold."""
         going = [self.pool.submit(case) for case in cases]
         began, kills, repeated = time.perf_counter(), 0, 0
         try:
             for done, case in enumerate(as_completed(going), 1):
-                kills, repeated = kills + case.result()[0], repeated + case.result()[1]
+                if (fault := case.exception()) is not None:
+                    self.faults.append(what)
+                    print(f"{what}: FAULT {len(self.faults)}\n{_in_full(fault)}", flush=True)
+                else:
+                    kills, repeated = kills + case.result()[0], repeated + case.result()[1]
                 if done % TOLD == 0 or done == len(going):
                     took = time.perf_counter() - began
-                    told = f"{kills} kills, {repeated} calls repeated, {took:.0f} s"
+                    told = f"{kills} kills, {repeated} calls repeated, {len(self.faults)} faults, {took:.0f} s"
                     print(f"{what}: {done} of {len(going)}; {told}", flush=True)
         finally:
             for case in going:
@@ -123,13 +137,22 @@ def supervisors(soak: Soak, template: Prepared, instants: int) -> list[Tally]:
     ]
 
 
-def servers(bench: Bench, folder: Path, whole: Uninterrupted, instants: int) -> Tally:
-    """Kill a server under a run at random instants, and every other time again while it recovers."""
+@contextmanager
+def _served(folder: Path) -> Generator[Server]:
+    """A server of its own, with all its data below the folder."""
     data, sockets = folder / "postgres", folder / "runtime"
     for path in (data, sockets):
         path.mkdir(mode=0o700)
-    kills = repeated = 0
     with postgres.serving(data, sockets) as server:
+        yield server
+    shutil.rmtree(sockets)
+    shutil.rmtree(data, ignore_errors=True)
+
+
+def servers(bench: Bench, folder: Path, whole: Uninterrupted, instants: int) -> Tally:
+    """Kill a server under a run at random instants, and every other time again while it recovers."""
+    kills = repeated = 0
+    with _served(folder) as server:
         for seed in range(instants):
             again = seed % 2 == 1
             repeated += server_killed_and_started(bench, server, whole, 1000 + seed, again=again)
@@ -139,20 +162,22 @@ def servers(bench: Bench, folder: Path, whole: Uninterrupted, instants: int) -> 
 
 
 def sharing(bench: Bench, folder: Path, times: int, first: int = 1000) -> Tally:
-    """Kill and stop eight runs at once that share a budget and a rate, so many times."""
+    """Kill and stop eight runs at once that share a budget and a rate, so many times, every other time on a server."""
     kills, worst = 0, 0.0
-    for seed in range(first, first + times):
-        storm = stormed(bench, str(folder / f"sharing-{seed}.db"), seed)
-        kills, worst = kills + storm.kills, max(worst, storm.paid)
-        print(f"{seed}: {storm}", flush=True)
-        assert storm.paid <= 1.0
-        assert storm.crowd <= storm.allowed
+    with _served(folder) as server:
+        for seed in range(first, first + times):
+            on_file = seed % 2 == 0
+            store = str(folder / f"sharing-{seed}.db") if on_file else new_database(server.url)
+            storm = stormed(bench, store, seed)
+            kills, worst = kills + storm.kills, max(worst, storm.paid)
+            print(f"{seed}, {'a file' if on_file else 'a server'}: {storm}", flush=True)
+            storm.check()
     print(f"eight runs {times} times, {kills} kills: at most ${worst:.4f} of a shared dollar", flush=True)
     return kills, 0
 
 
 def main() -> None:
-    """Run until something does not hold, which raises."""
+    """Run it all, and raise AssertionError where something did not hold."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--instants", type=int, default=500, help="at which runs, workers and supervisors are killed")
     parser.add_argument("--server-instants", type=int, default=30, help="at which a server is")
@@ -163,24 +188,41 @@ def main() -> None:
     given = parser.parse_args()
     os.environ[KEY] = "soak:own"
     began, tallies = time.perf_counter(), list[Tally]()
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        with serving(folder) as oracle, nursing() as nursery, ThreadPoolExecutor(given.jobs) as pool:
-            bench = Bench(oracle, nursery)
-            template = asyncio.run(_template(folder, oracle.base_url))
-            whole = bench.uninterrupted(copied(template, folder))
-            soak = Soak(bench, whole, folder, pool)
-            parts: dict[str, Callable[[], list[Tally]]] = {
-                "runs": lambda: runs(soak, template, given.instants),
-                "workers": lambda: workers(soak, given.instants),
-                "supervisors": lambda: supervisors(soak, template, given.instants),
-                "servers": lambda: [servers(bench, folder, whole, given.server_instants)],
-                "sharing": lambda: [sharing(bench, folder, given.storms, given.seed)],
-            }
-            for part in (given.part,) if given.part else _PARTS:
-                tallies += parts[part]()
+    with _folder() as folder, serving(folder) as oracle, nursing() as nursery, ThreadPoolExecutor(given.jobs) as pool:
+        bench = Bench(oracle, nursery)
+        template = asyncio.run(_template(folder, oracle.base_url))
+        whole = bench.uninterrupted(copied(template, folder))
+        soak = Soak(bench, whole, folder, pool)
+        parts: dict[str, Callable[[], list[Tally]]] = {
+            "runs": lambda: runs(soak, template, given.instants),
+            "workers": lambda: workers(soak, given.instants),
+            "supervisors": lambda: supervisors(soak, template, given.instants),
+            "servers": lambda: [servers(bench, folder, whole, given.server_instants)],
+            "sharing": lambda: [sharing(bench, folder, given.storms, given.seed)],
+        }
+        for part in (given.part,) if given.part else _PARTS:
+            tallies += parts[part]()
+        assert not soak.faults, f"something did not hold: {dict(Counter(soak.faults))}"
     kills, repeated = (sum(numbers) for numbers in zip(*tallies, strict=True))
     print(f"{kills} kills, {repeated} calls repeated, nothing lost, in {time.perf_counter() - began:.0f} s")
+
+
+@contextmanager
+def _folder() -> Generator[Path]:
+    """For stores and logs; it is left where something did not hold."""
+    folder = Path(tempfile.mkdtemp(prefix="soak-"))
+    try:
+        yield folder
+    except BaseException:
+        print(f"stores and logs are in {folder}", flush=True)
+        raise
+    shutil.rmtree(folder)
+
+
+def _in_full(fault: BaseException) -> str:
+    """What was raised and where, with the values there, as far as a line goes: which run of which seed it was."""
+    lines = traceback.TracebackException.from_exception(fault, capture_locals=True).format()
+    return "\n".join(line[:_WIDE] for part in lines for line in part.splitlines())
 
 
 async def _template(folder: Path, base_url: str) -> Prepared:

@@ -17,6 +17,7 @@ from tests.hosting.durability import (
     Prepared,
     Uninterrupted,
     check_calls,
+    check_facts,
     check_integrity,
     check_settled,
     ended_by_kill,
@@ -47,7 +48,7 @@ def supervisor_killed_at(bench: Bench, given: Prepared, whole: Uninterrupted, pl
     assert ended_by_kill(bench.nursery.wait(first)), bench.said(given.tag)
     second = bench.supervise(given, "second", carrier=DIES)
     bench.rests(second, given.tag)
-    assert gone(first)
+    assert gone(first), bench.said(given.tag)
     _ended_as(given, whole)
     return check_settled(given.journal(), bench.oracle.asked(given.tag), whole.bodies, deaths=1)
 
@@ -70,7 +71,7 @@ def _alone(bench: Bench, given: Prepared, whole: Uninterrupted, instant: dict[st
     bench.oracle.behave(given.tag, kill=first, **instant)
     assert ended_by_kill(bench.nursery.wait(first)), bench.said(given.tag)
     bench.rests(bench.supervise(given, "second"), given.tag)
-    assert gone(first)
+    assert gone(first), bench.said(given.tag)
     _ended_as(given, whole)
     assert Counter(item.body for item in bench.oracle.asked(given.tag)) == whole.bodies
     assert (given.journal().repeated, given.status().restarts) == (0, 0)
@@ -82,7 +83,7 @@ def _with_its_carrier(bench: Bench, given: Prepared, whole: Uninterrupted, insta
     first = bench.supervise(given, "first")
     bench.oracle.behave(given.tag, family=first, **instant)
     assert ended_by_kill(bench.nursery.wait(first)), bench.said(given.tag)
-    assert gone(first)
+    assert gone(first), bench.said(given.tag)
     left = given.journal()
     bench.rests(bench.supervise(given, "second"), given.tag)
     return _carried_on(bench, given, whole, left)
@@ -118,4 +119,4 @@ def _carried_on(bench: Bench, given: Prepared, whole: Uninterrupted, left: Journ
 
 def _ended_as(given: Prepared, whole: Uninterrupted) -> None:
     given.look(check_integrity)
-    assert given.facts() == whole.facts
+    check_facts(given.facts(), whole.facts)
