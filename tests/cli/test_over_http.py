@@ -91,7 +91,7 @@ def test_nothing_is_lost_where_a_server_fails_one_time_in_twelve(tmp_path: Path)
 
 
 def test_what_was_cut_off_counts_against_the_budget_of_a_run_that_is_carried_on(tmp_path: Path) -> None:
-    with serving(cut=0.1, seed=1, key="right", delay=0.4) as server:
+    with serving(cut=0.1, seed=1, key="right", hold_after=150, delay=0.3) as server:
         folder = project(tmp_path, server)
         run = json.loads(dspex(folder, "optimize", "--calls", "300", "--detach", "--json").stdout)["run"]
 
@@ -99,9 +99,12 @@ def test_what_was_cut_off_counts_against_the_budget_of_a_run_that_is_carried_on(
             found: dict[str, Any] = json.loads(dspex(folder, "runs", "show", run, "--json").stdout)
             return found
 
-        while shown()["rounds"] < 4:
+        while server.stats()["requests"] <= 150:
             assert shown()["state"] in ("queued", "running")
-        assert dspex(folder, "runs", "pause", run).returncode == 0
+        assert dspex(folder, "runs", "pause", run, "--no-wait").returncode == 0
+        server.release()
+        while (now := shown())["state"] == "pausing" or now["alive"]:
+            assert now["state"] in ("pausing", "paused")
         billed = server.stats()["statuses"]
         assert billed["cut"] >= 5
         carried = dspex(folder, "runs", "resume", run, "--here", "--json")

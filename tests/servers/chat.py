@@ -47,6 +47,8 @@ class Faults:
     """Where given, another key is refused with 401."""
     refuse_after: int = 0
     """Where given, every request after so many is answered with 503: an outage."""
+    hold_after: int = 0
+    """Where given, every request after so many waits for `release`."""
 
 
 @dataclass(slots=True)
@@ -69,12 +71,14 @@ class Server:
     answered: Counter[str] = field(default_factory=Counter[str])
     """Whole answers sent, by request, of those that are asked for one draw alone."""
     log: list[Arrival] = field(default_factory=list[Arrival])
+    released: asyncio.Event = field(default_factory=asyncio.Event)
 
     def application(self) -> web.Application:
         app = web.Application()
         app.router.add_post("/v1/chat/completions", self.complete)
         app.router.add_get("/stats", self.stats)
         app.router.add_get("/log", self.told)
+        app.router.add_post("/release", self.release)
         return app
 
     async def stats(self, request: web.Request) -> web.Response:
@@ -90,6 +94,10 @@ class Server:
     async def told(self, request: web.Request) -> web.Response:
         return web.json_response([asdict(item) for item in self.log])
 
+    async def release(self, request: web.Request) -> web.Response:
+        self.released.set()
+        return web.Response()
+
     async def complete(self, request: web.Request) -> web.StreamResponse:
         arrival = Arrival(time.monotonic())
         self.log.append(arrival)
@@ -100,6 +108,8 @@ class Server:
         arrival.max_tokens = body.get("max_tokens")
         identity = sha256(raw).hexdigest()
         self.attempts[identity] += 1
+        if self.faults.hold_after and sum(self.attempts.values()) > self.faults.hold_after:
+            await self.released.wait()
         if self.faults.delay:
             await asyncio.sleep(self.faults.delay)
         if self.faults.refuse_after and sum(self.attempts.values()) > self.faults.refuse_after:
@@ -168,6 +178,10 @@ class Address:
         with urllib.request.urlopen(self.url.removesuffix("/v1") + "/stats", timeout=30) as response:
             found: dict[str, Any] = json.load(response)
         return found
+
+    def release(self) -> None:
+        """Let go of what is held; nothing is held any more."""
+        urllib.request.urlopen(self.url.removesuffix("/v1") + "/release", data=b"", timeout=30).close()
 
     def log(self) -> list[Arrival]:
         """Every request, in the order they came."""
