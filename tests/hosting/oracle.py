@@ -1,8 +1,8 @@
 """A model server in a process of its own that writes down every request it gets: what was sent is asked of it alone.
 
 Answers are a function of the request: `hinted` of `tests.optimization.simulators`, or `versed` for models whose name
-begins so. The key that a request carries says who
-sent it, `tag:sender`: each tag has its own log, one line a request, flushed before the request is looked at.
+begins so; a model `wordy` bills for each of its answers another part of its limit. The key that a request carries says
+who sent it, `tag:sender`: each tag has its own log, one line a request, flushed before the request is looked at.
 """
 
 from __future__ import annotations
@@ -26,10 +26,10 @@ from typing import Any
 from aiohttp import web
 
 from dspex.kernel.ports import Request
-from tests.optimization.simulators import hinted, versed
+from tests.optimization.simulators import hinted, share, versed
 
 ROOT = Path(__file__).parents[2]
-VERSED = "versed"
+VERSED, WORDY = "versed", "wordy"
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,11 +115,14 @@ class _Server:
         settings = {name: value for name, value in body.items() if name not in ("model", "messages")}
         model = versed if body["model"].startswith(VERSED) else hinted
         text = model(Request(body["model"], body["messages"], settings, 0))
+        size = len(text) // 4
+        if body["model"] == WORDY:
+            size = int(body["max_tokens"] * share(sha256(raw).hexdigest()) ** 2)
         return web.json_response(
             {
                 "model": f"{body['model']}#{number}",
                 "choices": [{"message": {"role": "assistant", "content": text}, "finish_reason": "stop"}],
-                "usage": {"prompt_tokens": len(raw) // 4, "completion_tokens": len(text) // 4},
+                "usage": {"prompt_tokens": len(raw) // 4, "completion_tokens": size},
             }
         )
 

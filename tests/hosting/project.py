@@ -36,6 +36,8 @@ class Changes(TypedDict, total=False):
     """What a test has otherwise than the search that most share."""
 
     calls: int
+    budget: Budget
+    """Instead of one in calls."""
     concurrency: int
     ahead: float
     seed: int
@@ -82,7 +84,7 @@ def wanted(base_url: str, **changes: Unpack[Changes]) -> Wanted:
         runtime=ready,
         strategy=changes.get("strategy", "auto"),
         schedule=changes.get("schedule"),
-        budget=Budget(calls=changes.get("calls", 130)),
+        budget=changes.get("budget") or Budget(calls=changes.get("calls", 130)),
         seed=changes.get("seed", 3),
         # Draws of the headroom test look like calls paid twice; what is sent ahead of its round depends on timing.
         options=SearchOptions(

@@ -8,7 +8,7 @@ process that carries the search on finds that in the ledger.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -59,8 +59,8 @@ class Confirming:
         await self.ledger.commit(Round(len(self.ledger.rounds), tuple(pairs), (), memo, "confirmation", usage, calls))
         return size
 
-    async def perform(self) -> bool:
-        """Evaluate the pairs of the committed confirmation; whether the budget was enough for all of them."""
+    async def perform(self) -> None:
+        """Evaluate the pairs of the committed confirmation, as far as the budget goes."""
         round = self.ledger.rounds[-1]
         self.lab.round = round.number
         gone = self._gone_before(round)
@@ -73,8 +73,15 @@ class Confirming:
         last = [couple for couple in couples if couple in waiting or not late.isdisjoint(couple)]
         for pair in (pair for couple in last for pair in couple):
             if await self._evaluate([pair], self._left(round, gone)):
-                return False
-        return True
+                return
+
+    def notes(self) -> Iterator[str]:
+        """What the budget did not pay for, told from the rows: another process may have begun it, or ended it."""
+        pairs, whole = self.ledger.rounds[-1].pairs, len(self.problem.confirm)
+        if (size := len(pairs) // 2) < whole:
+            yield f"the budget left paid for {size} of {whole} confirm examples"
+        if not all(self._is_over(pair) for pair in pairs):
+            yield "the budget ended within the confirmation; it counts the pairs that were evaluated"
 
     async def _evaluate(self, pairs: Sequence[Pair], each: Amounts) -> list[Pair]:
         """Returns those for which that was not enough."""

@@ -280,16 +280,14 @@ class Runner:
             if size < MIN_VAL:
                 self._notes.append(f"the budget left pays for {size} confirmations; at least {MIN_VAL} are needed")
                 return None, self.ledger.candidates[best]
-            if size < len(self.problem.confirm):
-                self._notes.append(f"the budget left paid for {size} of {len(self.problem.confirm)} confirm examples")
         round = self.ledger.rounds[-1]
         if self.ledger.folded == round.number:
             await self._say("round.started", str(round.number), pairs=len(round.pairs), candidates=0)
-            if not await confirming.perform():
-                self._notes.append("the budget ended within the confirmation; it counts the pairs that were evaluated")
+            await confirming.perform()
             await self.ledger.fold(round.number)
             await self._observer.look()
             await self._say("round.finished", str(round.number), **self._progress())
+        self._notes += confirming.notes()
         winner = self.ledger.candidates[round.memo["winner"]]
         val, confirm = (self._gain(winner.id, split) for split in (self.problem.val, self.problem.confirm))
         verdict = confirmed(val, confirm, round.memo["contenders"], self.problem.seed)

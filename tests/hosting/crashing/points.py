@@ -1,6 +1,7 @@
 """Named places where a process kills itself with signal 9, around the seams of the code as it is.
 
-`install("commit.before:3")` wraps the seam `commit` so that the process dies right before its third passage.
+`install("commit.before:3")` wraps the seam `commit` so that the process dies right before its third passage;
+`install("confirmation/commit.before:3")` before its third one within the confirmation.
 """
 
 from __future__ import annotations
@@ -38,8 +39,11 @@ class _Fuse:
 
     def __init__(self, occurrence: int, once: Path | None) -> None:
         self._left, self._once = occurrence, once
+        self.dry = True
 
     def pass_by(self) -> None:
+        if not self.dry:
+            return
         self._left -= 1
         if self._left == 0:
             if self._once is not None:
@@ -51,10 +55,29 @@ class _Fuse:
 
 def install(where: str, once: Path | None = None) -> None:
     """Die at `point:occurrence`; with `once`, a file, only the first process that gets there."""
-    point, _, number = where.partition(":")
+    purpose, _, place = where.rpartition("/")
+    point, _, number = place.partition(":")
     if point not in _PLACES:
         raise ValueError(f"no such point: {point}")
-    _PLACES[point](_Fuse(int(number or 1), once))
+    fuse = _Fuse(int(number or 1), once)
+    if purpose:
+        _within(purpose, fuse)
+    _PLACES[point](fuse)
+
+
+def _within(purpose: str, fuse: _Fuse) -> None:
+    """Let the fuse burn from the moment on in which a round of that purpose has been committed."""
+    from dspex.storage.ledgers import DurableLedger  # noqa: PLC0415 - only what is wrapped is loaded
+
+    original = DurableLedger.commit
+    fuse.dry = False
+
+    @wraps(original)
+    async def wrapped(ledger: Any, round: Any) -> None:
+        await original(ledger, round)
+        fuse.dry = round.purpose == purpose
+
+    setattr(DurableLedger, "commit", wrapped)  # noqa: B010 - the class is not to be typed as having it
 
 
 def _asynchronous(owner: Any, name: str, when: When, burn: Callable[[], None]) -> None:
