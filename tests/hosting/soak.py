@@ -25,9 +25,10 @@ from dspex.hosting.isolation import Isolation
 from dspex.storage.opening import open_database
 from tests.hosting.conftest import copied, made
 from tests.hosting.crashing.points import POINTS
-from tests.hosting.durability import Bench, Prepared, Uninterrupted, ended_by_kill, gone
+from tests.hosting.durability import Bench, Prepared, Uninterrupted, ended_by_kill
 from tests.hosting.nursery import nursing
 from tests.hosting.oracle import serving
+from tests.hosting.processes import gone
 from tests.hosting.project import KEY, prepared
 from tests.hosting.test_killed_anywhere import killed_and_carried_on
 from tests.hosting.test_killed_servers import server_killed_and_started

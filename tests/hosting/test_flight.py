@@ -29,7 +29,8 @@ from dspex.storage import data, runs
 from dspex.storage.ledgers import rows_of
 from tests.hosting import hazards
 from tests.hosting.conftest import made
-from tests.hosting.durability import Bench, gone
+from tests.hosting.durability import Bench
+from tests.hosting.processes import gone
 from tests.hosting.test_supervisor import Carriers, watched
 from tests.optimization.simulators import hinted, program, runtime
 from tests.servers.postgres import new_database

@@ -11,7 +11,8 @@ from sqlalchemy import Connection, func, select
 
 from dspex.storage.tables import evaluations
 from tests.hosting.conftest import copied, made
-from tests.hosting.durability import Bench, Facts, Prepared, check_integrity, ended_by_kill, gone
+from tests.hosting.durability import Bench, Facts, Prepared, check_integrity, ended_by_kill
+from tests.hosting.processes import gone
 
 AHEAD, UNEVEN, CALLS = 0.2, 0.04, 200
 

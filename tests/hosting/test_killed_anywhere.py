@@ -12,7 +12,8 @@ import pytest
 from tests.hosting import hazards
 from tests.hosting.conftest import copied, made
 from tests.hosting.crashing.points import POINTS
-from tests.hosting.durability import Bench, Prepared, Uninterrupted, ended_by_kill, gone, members, until
+from tests.hosting.durability import Bench, Prepared, Uninterrupted, ended_by_kill, until
+from tests.hosting.processes import gone, members
 
 # Occurrences early, in the middle and late, where a point is passed more than once.
 OCCURRENCES = {"round": 3, "fold": 2, "promotion": 1, "record": 31, "intent": 9, "commit": 9}

@@ -9,7 +9,8 @@ from random import Random
 import pytest
 
 from tests.hosting.conftest import made
-from tests.hosting.durability import Bench, Prepared, Uninterrupted, check_facts, ended_by_kill, gone, until
+from tests.hosting.durability import Bench, Prepared, Uninterrupted, check_facts, ended_by_kill, until
+from tests.hosting.processes import gone
 from tests.hosting.test_on_postgres import SHORT
 from tests.servers.postgres import Server, new_database
 

@@ -14,7 +14,8 @@ from dspex.optimization.proposers.sampling import RandomDraws
 from dspex.optimization.rows import TAUGHT, Proposal
 from dspex.optimization.strategies.table import CLASSIC, STRATEGIES
 from tests.hosting.conftest import copied, made
-from tests.hosting.durability import Bench, Journal, Prepared, Uninterrupted, ended_by_kill, gone
+from tests.hosting.durability import Bench, Journal, Prepared, Uninterrupted, ended_by_kill
+from tests.hosting.processes import gone
 from tests.optimization.simulators import program
 
 FORMS = [

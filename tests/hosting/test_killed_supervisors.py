@@ -21,10 +21,9 @@ from tests.hosting.durability import (
     check_integrity,
     check_settled,
     ended_by_kill,
-    gone,
-    members,
     until,
 )
+from tests.hosting.processes import gone, members
 
 PLACES = [f"{point}:{passage}" for point in WATCHING for passage in ((1,) if point.startswith("death") else (1, 2))]
 INSTANTS = 20

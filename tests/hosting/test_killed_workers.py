@@ -17,8 +17,9 @@ import pytest
 from dspex.hosting.isolation import Isolation
 from tests.hosting import hazards
 from tests.hosting.conftest import copied, made
-from tests.hosting.durability import Bench, Prepared, Uninterrupted, check_facts, ended_by_kill, gone, members, until
+from tests.hosting.durability import Bench, Prepared, Uninterrupted, check_facts, ended_by_kill, until
 from tests.hosting.oracle import ROOT
+from tests.hosting.processes import gone, members
 
 PLACES = 3
 KILLS = 5

@@ -19,7 +19,8 @@ from dspex.hosting.supervisor import Supervisor
 from dspex.storage import runs
 from dspex.storage.tables import commits, metadata
 from tests.hosting.conftest import made
-from tests.hosting.durability import Bench, Prepared, Uninterrupted, check_integrity, ended_by_kill, gone, until
+from tests.hosting.durability import Bench, Prepared, Uninterrupted, check_integrity, ended_by_kill, until
+from tests.hosting.processes import gone
 from tests.hosting.test_supervisor import EAGER, Carriers, watched
 from tests.servers.postgres import Server, new_database
 

@@ -19,7 +19,8 @@ from dspex.storage import runs
 from dspex.storage.database import Location
 from dspex.storage.tables import commands
 from tests.hosting.conftest import made
-from tests.hosting.durability import Bench, Prepared, Uninterrupted, ended_by_kill, gone, until
+from tests.hosting.durability import Bench, Prepared, Uninterrupted, ended_by_kill, until
+from tests.hosting.processes import gone
 
 QUICK = {"dspex.hosting.control.BEAT_SECONDS": 0.1, "dspex.hosting.control.POLL_SECONDS": 0.05}
 SLOW = 0.05

@@ -25,8 +25,9 @@ from dspex.storage import runs
 from dspex.storage.database import Database, Location
 from dspex.storage.opening import open_database
 from dspex.testing.hosts import prepared
-from tests.hosting.durability import Bench, Prepared, Uninterrupted, check_calls, gone, until
+from tests.hosting.durability import Bench, Prepared, Uninterrupted, check_calls, until
 from tests.hosting.oracle import ROOT
+from tests.hosting.processes import gone
 from tests.hosting.project import KEY
 from tests.hosting.test_steering import QUICK, asked, started
 

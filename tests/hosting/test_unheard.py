@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import signal
 
-from tests.hosting.durability import Bench, Prepared, Uninterrupted, ended_by_kill, gone, until
+from tests.hosting.durability import Bench, Prepared, Uninterrupted, ended_by_kill, until
+from tests.hosting.processes import gone
 
 
 def test_what_a_killed_process_had_in_flight_is_unknown_until_it_is_sent_again(
