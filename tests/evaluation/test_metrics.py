@@ -207,6 +207,14 @@ def test_a_plain_function_that_returns_an_awaitable_is_awaited() -> None:
     assert scored(plain, "x", "x").value == 0.5
 
 
+def test_a_metric_that_raises_what_would_end_the_loop_fails_alone() -> None:
+    def interrupts(example: Example, state: State) -> float:
+        raise KeyboardInterrupt
+
+    with pytest.raises(MetricError, match=r"raised RuntimeError: KeyboardInterrupt \(test_metrics.py, line \d+\)"):
+        scored(interrupts, 1, 1)
+
+
 def test_a_metric_that_raises_says_where() -> None:
     def broken(example: Example, state: State) -> float:
         return len(state["b"])

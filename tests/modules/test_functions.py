@@ -64,6 +64,10 @@ def fails(text: str) -> str:
     raise ValueError("no good")
 
 
+def first(text: str) -> str:
+    return next(iter(text))
+
+
 def run(step: Step, **inputs: Any) -> State:
     return asyncio.run(execute(Program(name="p", pipeline=(step,)), inputs, runtime(lambda request: "")))
 
@@ -90,6 +94,11 @@ def test_it_runs_on_a_thread_and_keeps_its_record() -> None:
     assert [threading.get_ident()] != THREADS
     (record,) = state.history
     assert (record.step, record.module, record.outputs) == ("shout", "function", {"shout": "HEY"})
+
+
+def test_a_bare_next_in_a_function_fails_its_step() -> None:
+    with pytest.raises(StepError, match="StopIteration"):
+        run(function(first, "text -> first"), text="")
 
 
 def test_an_async_function_may_return_a_signature() -> None:

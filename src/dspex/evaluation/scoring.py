@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, Literal, cast
 
 from dspex.errors import BudgetExceededError, DataError, DspexError, LMError, MetricError, OutageError
+from dspex.kernel.containing import contained
 from dspex.kernel.ports import Metric, Runtime, Score
 from dspex.kernel.program import Program
 from dspex.kernel.quick import quick
@@ -46,7 +47,7 @@ class ReadyMetric:
                 verdict: Any = self.source(example, state)
             elif self.calling == "thread":
                 loop = asyncio.get_running_loop()
-                verdict = await loop.run_in_executor(None, partial(self.source, example, state))
+                verdict = await loop.run_in_executor(None, partial(contained, self.source, example, state))
             else:
                 verdict = self.source(example, state)
             if not isinstance(verdict, Score | float) and inspect.isawaitable(verdict):

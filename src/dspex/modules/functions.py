@@ -6,6 +6,7 @@ import asyncio
 import importlib
 import inspect
 from collections.abc import Awaitable, Callable, Mapping
+from functools import partial
 from time import perf_counter
 from typing import Any, TypeVar, cast, get_type_hints
 
@@ -13,6 +14,7 @@ from pydantic import create_model
 
 from dspex.errors import AnswerError, ConfigurationError, SignatureError, UnknownNameError, suggestion
 from dspex.kernel.canonical import plain
+from dspex.kernel.containing import contained
 from dspex.kernel.ports import JSON, ModuleSpec, Runtime, StepContext
 from dspex.kernel.program import Step
 from dspex.kernel.shorthand import as_schema
@@ -112,7 +114,8 @@ async def perform_function(context: StepContext) -> Mapping[str, JSON]:
     given = resolve(context.options["function"])
     arguments = {**context.inputs, **{key: value for key, value in context.options.items() if key != "function"}}
     # A user's synchronous code must not hold up the event loop.
-    running = given(**arguments) if inspect.iscoroutinefunction(given) else asyncio.to_thread(given, **arguments)
+    calling = partial(given, **arguments)
+    running = calling() if inspect.iscoroutinefunction(given) else asyncio.to_thread(contained, calling)
     return await recorded(context, running)
 
 
