@@ -115,6 +115,20 @@ def test_what_was_cut_off_counts_against_the_budget_of_a_run_that_is_carried_on(
         assert billed["200"] + billed["cut"] == resumed["spent"]["calls"] <= 300
 
 
+def test_what_was_cut_off_counts_against_the_budget_of_a_run_that_an_outage_has_paused(tmp_path: Path) -> None:
+    with serving(cut=1.0, key="right") as server:
+        folder = project(tmp_path, server)
+        env = environment(DSPEX_RETRIES="0", DSPEX_OUTAGE_SECONDS="0.2")
+        outcome = dspex(folder, "optimize", "--calls", "300", "--json", env=env)
+        told = json.loads(outcome.stdout)["error"]
+        assert (told["exit_code"], outcome.returncode) == (3, 3)
+        assert "the model is gone" in told["message"]
+        id = json.loads(dspex(folder, "runs", "list", "--json").stdout)["runs"][0]["id"]
+        run = json.loads(dspex(folder, "runs", "show", id, "--json").stdout)
+        assert run["state"] == "paused"
+        assert run["spent"]["calls"] == server.stats()["statuses"]["cut"] >= 10
+
+
 def test_a_wrong_key_is_told_at_once(tmp_path: Path) -> None:
     with serving(key="right") as server:
         folder = project(tmp_path, server)

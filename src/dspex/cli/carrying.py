@@ -13,7 +13,7 @@ import typer
 
 from dspex.blocking import submit, wait
 from dspex.cli.exits import BUDGET, INTERRUPTED, PROVIDER
-from dspex.cli.output import note
+from dspex.cli.output import emit_error, note
 from dspex.errors import OutageError, SharedBudgetError
 from dspex.hosting.building import Live
 from dspex.hosting.conducting import PausedError
@@ -27,7 +27,7 @@ from dspex.storage.database import StorageError
 _PAUSING = b"\npausing: waiting for the calls in flight to end; Ctrl-C again drops them\n"
 
 
-def carried(run: Run, live: Live, on_event: Callable[[Event], None]) -> OptimizationResult:
+def carried(run: Run, live: Live, on_event: Callable[[Event], None], *, json: bool) -> OptimizationResult:
     """Carry the run to its end. Where it pauses before, says how to come back and raises typer.Exit."""
     try:
         with _pausing(run), saying_aside():
@@ -36,7 +36,10 @@ def carried(run: Run, live: Live, on_event: Callable[[Event], None]) -> Optimiza
         note()
         note(f"{error}.")
         back(run.id)
-        raise typer.Exit(_code(error.__cause__)) from None
+        code = _code(error.__cause__)
+        if json and code != INTERRUPTED:  # an interruption is told of wherever it ends a command
+            emit_error(error, str(error), code)
+        raise typer.Exit(code) from None
     except StorageError:
         back(run.id)
         raise

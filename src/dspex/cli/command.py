@@ -16,7 +16,7 @@ from typer.core import TyperCommand, TyperGroup
 from typer.main import get_command
 
 from dspex.cli.exits import BROKEN, INTERRUPTED, OK, UNREAD, USAGE, code_of, message_of
-from dspex.cli.output import emit, note
+from dspex.cli.output import emit_error, note
 from dspex.hosting.heedless import heedless
 
 PROG = "dspex"
@@ -147,5 +147,5 @@ def _failed(error: BaseException, debug: bool, json: bool) -> int:
     if code == BROKEN and not debug:
         note("This is a fault of DSPEx. Run the command again with --debug and report what it prints.")
     if json:
-        emit({"error": {"kind": type(error).__name__, "message": text, "exit_code": code}})
+        emit_error(error, text, code)
     return code

@@ -195,7 +195,7 @@ def optimize(  # noqa: PLR0913 - the options of the command
                 _tell_detached(prepared.run.id, json)
                 return
             note(f"run {prepared.run.id}; Ctrl-C pauses it")
-            result = carried(prepared.run, prepared.live, ProgressLine())
+            result = carried(prepared.run, prepared.live, ProgressLine(), json=json)
         finally:
             wait(prepared.run.aclose())
     if result.improved and target is not None:

@@ -30,6 +30,11 @@ def emit(data: Mapping[str, Any]) -> None:
     sys.stdout.flush()
 
 
+def emit_error(error: BaseException, text: str, code: int) -> None:
+    """What ended a command, as its one JSON object."""
+    emit({"error": {"kind": type(error).__name__, "message": text, "exit_code": code}})
+
+
 def say(text: str = "") -> None:
     """A line of the result, on stdout."""
     sys.stdout.write(text + "\n")

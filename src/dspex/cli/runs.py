@@ -151,7 +151,7 @@ def resume(
     """Carry a run on, in a supervised process of its own or, with --here, in this one."""
     with attached(run, store) as found:
         if here:
-            result = carried(found.twin, Live(), ProgressLine())
+            result = carried(found.twin, Live(), ProgressLine(), json=json)
             if json:
                 emit(facts(found.status(), result.to_dict()))
             else:
@@ -217,9 +217,8 @@ def fork(  # noqa: PLR0913 - the options of the command
             if not no_start:
                 made.resume()
         except OnlyInMemoryError as error:
-            note(f"{error}")
-            note(f"the fork {made.id} is made; carry it on with dspex.resume({made.id!r}, ...) where these objects are")
-            raise typer.Exit(2) from None
+            made_anyway = f"the fork {made.id} is made: carry it on with dspex.resume({made.id!r}, ...) where these are"
+            raise OnlyInMemoryError(f"{error}; {made_anyway}") from None
         if not json:
             carried_over = counted(made.status().evaluations, "evaluation")
             note(f"run {made.id}: forked from {found.id}, {carried_over} carried over")

@@ -231,12 +231,11 @@ class _Conductor:
             await self._move("stopped", "stopped at once, on request")
             return PausedError(f"run {self.id} was stopped at once; its evaluations are kept: fork it to go on")
         if isinstance(error, Interrupted | asyncio.CancelledError):
-            asked = "on request" if isinstance(error, Interrupted) else "interrupted"
-            # Once all that was under way has ended, all that was cut off is known; what is dropped is sent again.
-            await self._rest(asked, drained=isinstance(error, Interrupted))
+            drained = isinstance(error, Interrupted)
+            await self._rest("on request" if drained else "interrupted", drained=drained)
             return error if isinstance(error, asyncio.CancelledError) else PausedError(f"run {self.id} is paused")
         if isinstance(error, SharedBudgetError):
-            await self._rest(f"shared budget: {error}")
+            await self._rest(f"shared budget: {error}", drained=True)
             return PausedError(f"run {self.id} is paused: {error}")
         if isinstance(error, OutageError):
             stopping = self._interruption.stopped and self._away
@@ -244,10 +243,11 @@ class _Conductor:
             if stopping:
                 await self._move("stopped", "on request, while the model was gone: nothing was confirmed")
             else:
-                await self._rest(reason(str(error), self._patience.seconds) if again else f"{OUTAGE}{error}")
+                why = reason(str(error), self._patience.seconds) if again else f"{OUTAGE}{error}"
+                await self._rest(why, drained=True)
             return PausedError(f"run {self.id} is paused, because the model is gone: {error}")
         await self._returned()
-        await self._move("failed", f"{type(error).__name__}: {error}")
+        await self._move("failed", f"{type(error).__name__}: {error}", self._told_of())
         return error
 
     def _came_back(self) -> None:
@@ -330,7 +330,10 @@ class _Conductor:
         self._patience.wake("time")
 
     async def _rest(self, why: str, *, drained: bool = False) -> None:
-        """Paused; or stopped, where somebody has asked for that meanwhile."""
+        """Paused; or stopped, where somebody has asked for that meanwhile.
+
+        `drained`: all that was under way has ended, so all that was cut off is known; what is dropped is sent again.
+        """
         unheard = self._told_of() if drained else {}
 
         def work(connection: Connection) -> None:
@@ -342,9 +345,9 @@ class _Conductor:
 
         await self.database.write(work, self.guard)
 
-    async def _move(self, to: RunState, reason: str) -> None:
+    async def _move(self, to: RunState, reason: str, more: Mapping[str, JSON] | None = None) -> None:
         def work(connection: Connection) -> None:
-            keep(connection, self.id, self._seconds, going=False)
+            keep(connection, self.id, self._seconds, more or {}, going=False)
             runs.move(connection, self.id, to, reason)
 
         await self.database.write(work, self.guard)
