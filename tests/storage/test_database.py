@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import sqlite3
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import closing
@@ -272,14 +273,32 @@ def test_a_newer_schema_is_refused(within: Within, url: str) -> None:
     within(test)
 
 
-def test_closed_store_refuses_writes(url: str) -> None:
+def test_closed_store_refuses_reads_and_writes(url: str) -> None:
     async def main() -> None:
         database = await open_database(url)
         await database.aclose()
-        with pytest.raises(StorageError, match="closed"):
-            await database.write(count)
+        for asked in (database.write, database.read):
+            with pytest.raises(StorageError, match="the store is closed; open it anew"):
+                await asked(count)
 
     asyncio.run(main())
+
+
+@pytest.mark.parametrize(
+    ("url", "advice"),
+    [
+        ("postgresql://me@/x?host=/nowhere", "No such file or directory; is the server running, and is the URL right?"),
+        ("postgresql://me@127.0.0.1:1/x", "is the server running, and is the URL right?"),
+    ],
+)
+def test_a_server_that_cannot_be_reached_is_told_of_with_what_to_do(url: str, advice: str) -> None:
+    with pytest.raises(StorageError, match=re.escape(advice)):
+        asyncio.run(open_database(url))
+
+
+def test_a_database_that_the_server_does_not_have_is_told_of_with_what_to_do(server: str) -> None:
+    with pytest.raises(StorageError, match=r'database "nowhere" does not exist; make it on the server'):
+        asyncio.run(open_database(server.replace("/postgres?", "/nowhere?")))
 
 
 def test_passwords_are_not_shown() -> None:

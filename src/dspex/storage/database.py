@@ -110,6 +110,12 @@ def explain(error: Exception, location: Location) -> StorageError:
     return StorageError(f"{location.url}: {text.splitlines()[0] if text else type(error).__name__}{advice}")
 
 
+def closed(location: Location) -> StorageError:
+    """What is raised by a store that somebody has let go of already."""
+    return StorageError(f"{location.url}: the store is closed; open it anew, a run with `dspex.attach`")
+
+
+_SERVER = "is the server running, and is the URL right?"
 _ADVICE: tuple[tuple[str, str], ...] = (
     ("disk is full", "free some space and carry on: nothing was half written"),
     ("disk i/o error", "check the disk; what was committed before is safe"),
@@ -128,7 +134,11 @@ _ADVICE: tuple[tuple[str, str], ...] = (
     ("read-only file system", "choose another place with --store"),
     ("no space left", "free some space and carry on: nothing was half written"),
     ("password", "check the user and the password in the URL"),
-    ("connect", "is the server running, and is the URL right?"),
+    ('database "', "make it on the server (`createdb`), or mend the name in the URL"),
+    ('role "', "check the user in the URL"),
+    ("connect", _SERVER),
+    ("not known", _SERVER),
+    ("[errno 2]", _SERVER),  # of a socket in the file system; a file's own errors are named with it
 )
 
 

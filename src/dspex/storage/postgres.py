@@ -16,7 +16,19 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_en
 from sqlalchemy.sql.elements import CompilerElement
 
 from dspex.errors import ConfigurationError
-from dspex.storage.database import CHANNEL, Guard, Item, Location, StorageError, Work, explain, known, perform, settle
+from dspex.storage.database import (
+    CHANNEL,
+    Guard,
+    Item,
+    Location,
+    StorageError,
+    Work,
+    closed,
+    explain,
+    known,
+    perform,
+    settle,
+)
 from dspex.storage.statements import Prepared
 from dspex.storage.tables import commits
 
@@ -84,6 +96,9 @@ class PostgresDatabase:
         return future
 
     async def read(self, work: Work[T]) -> T:
+        if self._closed:
+            raise closed(self.location)
+
         async def once() -> T:
             async with self._engine.connect() as connection:
                 return await connection.run_sync(work)
@@ -115,7 +130,7 @@ class PostgresDatabase:
 
     def _enqueue(self, item: Item) -> None:
         if self._closed:
-            raise StorageError(f"{self.location.url}: the store is closed")
+            raise closed(self.location)
         self._waiting.append(item)
         if self._writer is None or self._writer.done():
             self._writer = asyncio.create_task(self._serve())

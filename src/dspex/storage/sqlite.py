@@ -18,7 +18,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import StaticPool
 
 from dspex.clients.wal import enter_wal
-from dspex.storage.database import Guard, Item, Location, StorageError, Work, explain, known, perform, settle
+from dspex.storage.database import Guard, Item, Location, StorageError, Work, closed, explain, known, perform, settle
 from dspex.storage.statements import Prepared, driver_of
 
 T = TypeVar("T")
@@ -68,7 +68,11 @@ class SQLiteDatabase:
         return future
 
     async def read(self, work: Work[T]) -> T:
-        return await asyncio.wrap_future(self._readers.submit(self._read, work))
+        with self._lock:
+            if self._closed:
+                raise closed(self.location)
+            reading = self._readers.submit(self._read, work)
+        return await asyncio.wrap_future(reading)
 
     async def hint(self, run: str, seconds: float) -> None:
         await asyncio.sleep(seconds)  # a file tells nobody of its changes
@@ -95,7 +99,7 @@ class SQLiteDatabase:
         loop = item.future.get_loop()
         with self._lock:
             if self._closed:
-                raise StorageError(f"{self.location.url}: the store is closed")
+                raise closed(self.location)
             gathered = self._gathered.get(loop)
             if gathered is None:
                 gathered = self._gathered[loop] = _Gathered()
