@@ -78,6 +78,8 @@ def test_a_server_of_ones_own_needs_only_an_address(name: str) -> None:
             ConfigurationError,
             "'openai': base_url: .*'localhost:80' is not an address",
         ),
+        ("openai", {"base_url": "http://me:pw@x/v1"}, ConfigurationError, "base_url: .*it holds a user or a password"),
+        ("openai", {"headers": {"Api-Key": "k"}}, ConfigurationError, "headers: .*'Api-Key' would be written"),
         ("openai", {"base_ulr": "http://x"}, ConfigurationError, "base_ulr: Extra inputs are not permitted"),
         ("openai", {"timeout": 0}, ConfigurationError, "timeout: Input should be greater than 0"),
         ("openai", {"limits": {"concurrency": 0}}, ConfigurationError, "limits.concurrency"),

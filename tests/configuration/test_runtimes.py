@@ -9,6 +9,7 @@ import pytest
 from dspex.clients.limiter import Limits
 from dspex.clients.stack import ModelStack
 from dspex.configuration.runtimes import from_spec, runtime
+from dspex.errors import ConfigurationError
 from dspex.kernel.ports import Runtime
 
 
@@ -51,3 +52,30 @@ def test_a_key_is_never_told_and_another_key_shares_nothing(monkeypatch: pytest.
         names.append(ready.lm.clients.get("openai").shared_as)
     assert names[0] == names[1] != names[2]
     assert not any("secret" in name for name in names)
+
+
+@pytest.mark.parametrize(
+    ("setting", "words"),
+    [
+        (
+            'headers = { "X-Api-Key" = "sk-secret" }',
+            "providers.mine.headers .*'X-Api-Key' would be written into the store",
+        ),
+        ('headers = { authorization = "Bearer sk-secret" }', "'authorization' would be written into the store"),
+        ('base_url = "https://me:sk-secret@127.0.0.1/v1"', "providers.mine.base_url .*a user or a password"),
+    ],
+)
+def test_a_key_in_a_header_or_an_address_is_refused_and_not_shown(tmp_path: Path, setting: str, words: str) -> None:
+    file = tmp_path / "dspex.toml"
+    file.write_text(f"[providers.mine]\n{setting}\n")
+    with pytest.raises(ConfigurationError, match=words) as caught:
+        runtime(file=file)
+    assert "sk-secret" not in str(caught.value)
+
+
+def test_a_header_that_is_no_key_is_sent(tmp_path: Path) -> None:
+    file = tmp_path / "dspex.toml"
+    file.write_text('[providers.mine]\nbase_url = "http://127.0.0.1:1/v1"\nheaders = { "X-Title" = "tickets" }\n')
+    ready = runtime("mine/m", file=file)
+    assert ready.spec is not None
+    assert ready.spec["providers"]["mine"]["headers"] == {"X-Title": "tickets"}

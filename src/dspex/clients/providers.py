@@ -16,6 +16,29 @@ from dspex.kernel.ports import JSON, Capabilities
 OFFLINE = 'model="embedded/lexical"'
 
 
+_SECRET = re.compile(r"(authorization|cookie|key|token|secret|password|credentials?)$", re.IGNORECASE)
+
+
+def without_secrets(headers: Mapping[str, str]) -> Mapping[str, str]:
+    """The headers. Raises ValueError for one that carries a key, by its name: what a run needs is kept in its store."""
+    for name in headers:
+        if _SECRET.search(name):
+            raise ValueError(
+                f"header {name!r} would be written into the store, where no key belongs: put the key into an "
+                "environment variable and name that as key_env; it is sent as `Authorization: Bearer`"
+            )
+    return headers
+
+
+def check_address(address: str) -> None:
+    """Raises ValueError for one with a user or a password in it."""
+    if re.match(r"\s*https?://[^/\s]*@", address):
+        raise ValueError(
+            "it holds a user or a password, which would be written into the store: put the key into an environment "
+            "variable and name that as key_env"
+        )
+
+
 class Provider(BaseModel):
     """One server that speaks OpenAI's chat completions, and in what it differs from OpenAI. Never holds a key."""
 
@@ -47,6 +70,7 @@ class Provider(BaseModel):
     @classmethod
     def _address(cls, base_url: str) -> str:
         address = base_url.strip().rstrip("/").removesuffix("/chat/completions")
+        check_address(address)
         if not re.match(r"https?://[^/\s]+", address):
             raise ValueError(f"{base_url!r} is not an address; write it like http://localhost:8000/v1")
         return address
@@ -55,6 +79,11 @@ class Provider(BaseModel):
     @classmethod
     def _variable(cls, key_env: str | None) -> str | None:
         return key_env or None
+
+    @field_validator("headers")
+    @classmethod
+    def _no_secret(cls, headers: Mapping[str, str]) -> Mapping[str, str]:
+        return without_secrets(headers)
 
     @property
     def capabilities(self) -> Capabilities:

@@ -9,8 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, cast
 
-from pydantic import Field, ValidationError
+from pydantic import Field, ValidationError, field_validator
 
+from dspex.clients.providers import check_address, without_secrets
 from dspex.errors import ConfigurationError, suggestion
 from dspex.kernel.signature import Frozen
 
@@ -25,7 +26,7 @@ class ProviderSettings(Frozen):
     key_env: str | None = None
     """Name of the environment variable with the key; an empty string: the server needs none."""
     headers: dict[str, str] = Field(default_factory=dict[str, str])
-    """Further headers, none of them secret."""
+    """Further headers, none of them secret: one that is named like a key is refused."""
     json_schema: bool | None = None
     """Whether the server constrains answers by a JSON Schema, where it differs from the table."""
     concurrency: int | None = Field(default=None, ge=1)
@@ -33,6 +34,17 @@ class ProviderSettings(Frozen):
     requests_per_second: float | None = Field(default=None, gt=0)
     requests_per_minute: float | None = Field(default=None, gt=0)
     tokens_per_minute: float | None = Field(default=None, gt=0)
+
+    @field_validator("headers")
+    @classmethod
+    def _no_secret(cls, headers: dict[str, str]) -> dict[str, str]:
+        return dict(without_secrets(headers))
+
+    @field_validator("base_url")
+    @classmethod
+    def _no_credentials(cls, base_url: str | None) -> str | None:
+        check_address(base_url or "")
+        return base_url
 
 
 class PriceSettings(Frozen):

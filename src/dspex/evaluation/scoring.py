@@ -47,7 +47,7 @@ class ReadyMetric:
                 verdict: Any = self.source(example, state)
             elif self.calling == "thread":
                 loop = asyncio.get_running_loop()
-                verdict = await loop.run_in_executor(None, partial(contained, self.source, example, state))
+                verdict = await loop.run_in_executor(None, partial(contained, partial(self.source, example, state)))
             else:
                 verdict = self.source(example, state)
             if not isinstance(verdict, Score | float) and inspect.isawaitable(verdict):

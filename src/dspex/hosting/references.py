@@ -76,7 +76,10 @@ def resolve(reference: Reference, what: str) -> Any:
         value = getattr(value, part, None)
         if value is None:
             place = reference.file or reference.module
-            raise ConfigurationError(f"{what}: {place} has no {reference.name!r} any more; restore it, or fork the run")
+            raise ConfigurationError(
+                f"{what}: {place} has no {reference.name!r} when it is imported; define it at its top level, outside "
+                '`if __name__ == "__main__":`, and resume the run, or fork it'
+            )
     return value
 
 

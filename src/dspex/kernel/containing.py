@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import ParamSpec, TypeVar
+from typing import TypeVar
 
-P = ParamSpec("P")
 T = TypeVar("T")
 
 
-def contained(call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+def contained(call: Callable[[], T]) -> T:
     """What `call` returns.
 
     Raises what it raises, but RuntimeError for what does not come through a future: a StopIteration (of a bare `next`)
@@ -17,7 +16,7 @@ def contained(call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
     CancelledError would be taken for one of the loop's own and end it. A SystemExit stays what it is.
     """
     try:
-        return call(*args, **kwargs)
+        return call()
     except (StopIteration, StopAsyncIteration) as error:
         escaped: BaseException = error
     except (Exception, SystemExit):
