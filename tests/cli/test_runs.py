@@ -201,6 +201,7 @@ def test_a_gain_is_promoted_unless_the_label_has_moved(dspex: Dspex, tmp_path: P
         asked(dspex, "programs", "promote", "tickets@1")
         found = asked(dspex, "optimize", "tickets@production", "--calls", "500")
         assert found["improved"]
+        assert "stored as tickets@2, production" in dspex("runs", "show", found["run"]).out
         assert not list(folder.glob("*optimized*")), "the store has it"
         shown = asked(dspex, "programs", "show", "tickets@production")
         assert shown["version"]["number"] == 2
@@ -214,7 +215,11 @@ def test_a_gain_is_promoted_unless_the_label_has_moved(dspex: Dspex, tmp_path: P
         run = detached(dspex, "tickets@production", "--calls", "500", "--seed", "1")
         searching(server, 20, dspex, run)
         asked(dspex, "programs", "promote", "tickets@2", "--if-at", "1")
-        assert dspex("runs", "watch", run).code == 0
+        moved = "not promoted: tickets@production is version 2 by now; the run started from version 1; the run keeps"
+        watched = dspex("runs", "watch", run)
+        assert watched.code == 0
+        assert moved in watched.out
+        assert moved in dspex("runs", "show", run).out
         promotion = asked(dspex, "runs", "show", run)["result"]["promotion"]
         assert promotion["promoted"] is False
         assert "is version 2 by now" in promotion["why"]

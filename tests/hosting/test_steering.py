@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
+import gc
 import os
+import resource
 import signal
 from collections import Counter
 from collections.abc import Mapping
@@ -16,7 +19,7 @@ from dspex.errors import ConfigurationError
 from dspex.hosting import handle, liveness
 from dspex.hosting.handle import Run
 from dspex.storage import runs
-from dspex.storage.database import Location
+from dspex.storage.database import Location, StorageError
 from dspex.storage.tables import commands
 from tests.hosting.conftest import made
 from tests.hosting.durability import Bench, Prepared, Uninterrupted, ended_by_kill, until
@@ -117,6 +120,26 @@ def test_stop_now_drops_what_is_in_flight(bench: Bench, copy: Prepared) -> None:
     assert facts.state == "stopped"
     assert facts.evaluations
     assert bench.oracle.behave(copy.tag) <= count + 8
+
+
+def test_stop_now_on_a_full_disk_is_one_clear_error(copy: Prepared) -> None:
+    """A file that may not grow is a full disk to its writer. The run is queued, and nothing carries it."""
+    left: list[object] = []
+
+    async def test(run: Run) -> None:
+        asyncio.get_running_loop().set_exception_handler(lambda _, told: left.append(told))
+        before = resource.getrlimit(resource.RLIMIT_FSIZE)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (512, before[1]))
+        try:
+            with pytest.raises(StorageError, match="full|disk"):
+                await run.stop(now=True)
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, before)
+        assert (await run.status()).state == "queued"
+
+    copy.within(test)
+    gc.collect()  # a task whose error nobody has asked for says so when it is let go of
+    assert left == []
 
 
 def test_a_stopped_process_shows_as_stalled_and_stop_now_ends_it(

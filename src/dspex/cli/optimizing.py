@@ -36,6 +36,7 @@ from dspex.cli.options import (
 from dspex.cli.output import emit, limits, marked, note, say
 from dspex.cli.project import Project
 from dspex.cli.saving import refuse_existing
+from dspex.cli.telling import tell_promotion
 from dspex.clients.budget import Budget
 from dspex.configuration.files import save
 from dspex.configuration.settings import Settings
@@ -196,6 +197,7 @@ def optimize(  # noqa: PLR0913 - the options of the command
                 return
             note(f"run {prepared.run.id}; Ctrl-C pauses it")
             result = carried(prepared.run, prepared.live, ProgressLine(), json=json)
+            kept = wait(prepared.run.result())
         finally:
             wait(prepared.run.aclose())
     if result.improved and target is not None:
@@ -204,6 +206,7 @@ def optimize(  # noqa: PLR0913 - the options of the command
         emit(facts(result, target))
     else:
         tell(result, project.place(program), target)
+        tell_promotion(reference, kept)
 
 
 def _options(
@@ -248,7 +251,7 @@ def tell(result: OptimizationResult, source: str, target: Path | None) -> None:
         say(f"       dspex runs fork {result.run} --calls N     goes on from here, and pays for nothing again")
         return
     if target is None:
-        say(f"kept in the store: dspex runs show {result.run}, dspex programs history {source.partition('@')[0]}")
+        say(f"it is in the store: dspex runs show {result.run}, dspex programs history {source.partition('@')[0]}")
         return
     say(f"saved: {target}")
     say(f"next:  dspex diff {source} {target}")

@@ -20,7 +20,7 @@ from dspex.cli.output import columns, emit, limits, marked, note, paint, say
 from dspex.cli.resting import settled, warned_of
 from dspex.cli.saving import refuse_existing, write
 from dspex.cli.storing import runs_standing, store_named
-from dspex.cli.telling import BROKEN, facts, next_step, tell
+from dspex.cli.telling import BROKEN, facts, next_step, tell, tell_promotion
 from dspex.cli.watching import Watch, state_of, when
 from dspex.clients.budget import Budget
 from dspex.configuration.files import save
@@ -108,9 +108,11 @@ def watch(run: RunId, store: Store = None, json: Json = False) -> None:
             note(f"run {found.id} goes on. See it again: dspex runs watch {found.id}")
             note(f"Pause it: dspex runs pause {found.id}")
             raise typer.Exit(INTERRUPTED) from None
+        result = found.result()
         if json:
-            emit(facts(status, found.result()))
+            emit(facts(status, result))
         else:
+            tell_promotion(status.program, result)
             say(next_step(status))
         if status.state in BROKEN or status.orphaned:
             raise typer.Exit(GATE)
@@ -156,6 +158,7 @@ def resume(
                 emit(facts(found.status(), result.to_dict()))
             else:
                 say(marked(result.report()).rstrip())
+                tell_promotion(found.status().program, found.result())
             return
         found.resume()
         _going(found, json)

@@ -32,9 +32,22 @@ def tell(status: RunStatus, run: Run) -> None:
         say(f"  failed     round {item.round}, {item.example}: {item.error}")
     for killer in run.quarantined():
         say(f"  quarantine example {killer.example}, candidate {killer.candidate}: {killer.reason}")
-    if status.state in ("completed", "stopped") and run.result() is not None:
+    if status.state in ("completed", "stopped") and (result := run.result()) is not None:
         say(marked(run.report(explain=False)).rstrip())
+        tell_promotion(status.program, result)
     say(next_step(status))
+
+
+def tell_promotion(program: str | None, result: Mapping[str, Any] | None) -> None:
+    """Whether a gain over a stored program has become its newest version, and if not, why."""
+    promotion: Mapping[str, Any] | None = None if result is None else result.get("promotion")
+    if result is None or promotion is None or program is None or not result["improved"]:
+        return
+    if promotion["promoted"]:
+        label = f", {promotion['label']}" if promotion["label"] else ""
+        say(f"stored as {promotion['program']}@{promotion['version']}{label}")
+    else:
+        say(f"not promoted: {promotion['why']}; the run keeps what it found")
 
 
 def next_step(status: RunStatus) -> str:

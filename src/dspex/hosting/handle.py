@@ -172,12 +172,17 @@ class Run:
         deadline = time.monotonic() + (0.0 if stuck else REACTION_SECONDS)
         # A process that was stopped within a transaction holds up every write: this one then waits until it is killed.
         asking = asyncio.ensure_future(self._ask("stop-now", "stopped"))
-        while not (asking.done() and _resting(await self.status())):
-            if time.monotonic() >= deadline:
-                await seize(self.database, self.id)
-                break
-            await asyncio.sleep(_EVERY)
-        await asking
+        try:
+            while not (asking.done() and _resting(await self.status())):
+                if asking.done():
+                    await asking  # where it cannot be asked, as on a full disk, it cannot be seized either
+                if time.monotonic() >= deadline:
+                    await seize(self.database, self.id)
+                    break
+                await asyncio.sleep(_EVERY)
+            await asking
+        finally:
+            asking.cancel()
 
     async def raise_budget(
         self,

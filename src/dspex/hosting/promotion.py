@@ -34,10 +34,9 @@ def _promoted(connection: Connection, run: RunRow, result: OptimizationResult) -
     start = newest[0].number if newest else None
     pointed = programs.labelled(connection, name, label) if label else start
     if pointed != run.base_version:
-        return {
-            "promoted": False,
-            "why": f"{run.program} is version {pointed} by now; the run started from {run.base_version}",
-        }
+        now = "is not there any more" if pointed is None else f"is version {pointed} by now"
+        why = f"{run.program} {now}; the run started from version {run.base_version}"
+        return {"promoted": False, "why": why}
     made = programs.add(
         connection, result.program, name, note=f"found by run {run.id}", run=run.id, score=confirmed_score(result)
     )
