@@ -97,8 +97,14 @@ def test_a_damaged_store_is_not_sound(dspex: Dspex, two_versions: Path) -> None:
         data[at : at + 512] = b"x" * 512
     path.write_bytes(bytes(data))
     outcome = dspex("db", "check")
-    assert outcome.code != 0
-    assert "fault of DSPEx" not in outcome.err
+    assert (outcome.code, "NOT sound" in outcome.out) == (1, True), outcome
+    path.write_bytes(bytes(data[: 8 * 4096]))
+    outcome = dspex("db", "check")
+    assert (outcome.code, "NOT sound: it cannot be read" in outcome.out) == (1, True), outcome
+    assert "restore a backup" in outcome.out
+    told = dspex("db", "check", "--json")
+    assert (told.code, told.data["schema"], len(told.data["problems"])) == (1, None, 1)
+    assert "restore a backup" in dspex("db", "vacuum").err
 
 
 def test_the_password_of_a_store_is_not_shown(dspex: Dspex, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -131,7 +131,7 @@ def test_stop_now_on_a_full_disk_is_one_clear_error(copy: Prepared) -> None:
         before = resource.getrlimit(resource.RLIMIT_FSIZE)
         resource.setrlimit(resource.RLIMIT_FSIZE, (512, before[1]))
         try:
-            with pytest.raises(StorageError, match="full|disk"):
+            with pytest.raises(StorageError, match=r"full|disk"):
                 await run.stop(now=True)
         finally:
             resource.setrlimit(resource.RLIMIT_FSIZE, before)

@@ -21,7 +21,7 @@ from dspex.hosting.stores import opened
 from dspex.optimization.counting import counted
 from dspex.storage import upkeep
 from dspex.storage.budgets import Standing, share_budget, standing
-from dspex.storage.database import Location
+from dspex.storage.database import DamagedError, Location
 from dspex.storage.tables import SCHEMA_VERSION
 
 app = noun("The store that runs and programs are in.")
@@ -40,14 +40,18 @@ def upgrade(store: Store = None, json: Json = False) -> None:
 @app.command()
 def check(store: Store = None, json: Json = False) -> None:
     """Read the whole store and say whether it is sound; exit code 1 where it is not."""
-    found = reading(store, upkeep.check)
+    try:
+        found = reading(store, upkeep.check)
+    except DamagedError as error:
+        found = upkeep.Health(0, (str(error),), {})
     if json:
-        emit({"schema": found.schema, "problems": list(found.problems), "rows": found.rows})
+        emit({"schema": found.schema or None, "problems": list(found.problems), "rows": found.rows})
     else:
         for problem in found.problems:
             say(problem)
         held = ", ".join(f"{name} {number:,}" for name, number in found.rows.items() if number and name != "store")
-        say(f"{'sound' if not found.problems else 'NOT sound'}: schema {found.schema}; {held or 'empty'}")
+        what = f"schema {found.schema}; {held or 'empty'}" if found.schema else "it cannot be read"
+        say(f"{'sound' if not found.problems else 'NOT sound'}: {what}")
     if found.problems:
         raise typer.Exit(GATE)
 

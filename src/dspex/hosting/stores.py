@@ -44,7 +44,7 @@ def store_of(given: str | Path | None = None) -> str:
 
 async def opened(given: str | Path | None = None, *, create: bool = False) -> Database:
     """The store, which must be there unless `create`. Raises ConfigurationError where there is none."""
-    from dspex.storage.database import StorageError  # noqa: PLC0415 - programs run without a database
+    from dspex.storage.database import DamagedError, StorageError  # noqa: PLC0415 - programs run without a database
     from dspex.storage.opening import open_database  # noqa: PLC0415
 
     where = store_of(given)
@@ -52,6 +52,8 @@ async def opened(given: str | Path | None = None, *, create: bool = False) -> Da
         raise ConfigurationError(f"store {IN_MEMORY!r} keeps nothing; name a file or a PostgreSQL URL")
     try:
         return await open_database(where, create=create)
+    except DamagedError:
+        raise
     except StorageError as error:
         raise ConfigurationError(str(error)) from error
 

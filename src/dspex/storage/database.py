@@ -31,6 +31,10 @@ class StorageError(DspexError):
     fatal = True
 
 
+class DamagedError(StorageError):
+    """What is in the store cannot be read: its file is damaged."""
+
+
 class NewerSchemaError(StorageError):
     """The database was written by a newer DSPEx."""
 
@@ -107,7 +111,8 @@ def explain(error: Exception, location: Location) -> StorageError:
         text = f"{error.strerror.lower()} ({error.filename})"
     low = text.lower()
     advice = next((f"; {said}" for sign, said in _ADVICE if sign in low), "")
-    return StorageError(f"{location.url}: {text.splitlines()[0] if text else type(error).__name__}{advice}")
+    kind = DamagedError if _DAMAGED in low else StorageError
+    return kind(f"{location.url}: {text.splitlines()[0] if text else type(error).__name__}{advice}")
 
 
 def closed(location: Location) -> StorageError:
@@ -115,6 +120,7 @@ def closed(location: Location) -> StorageError:
     return StorageError(f"{location.url}: the store is closed; open it anew, a run with `dspex.attach`")
 
 
+_DAMAGED = "malformed"
 _SERVER = "is the server running, and is the URL right?"
 _ADVICE: tuple[tuple[str, str], ...] = (
     ("disk is full", "free some space and carry on: nothing was half written"),
@@ -125,7 +131,7 @@ _ADVICE: tuple[tuple[str, str], ...] = (
     ),
     ("unable to open", "the folder must exist and be writable; choose another place with --store"),
     ("locked", "another process holds the database for very long; see `dspex db check`"),
-    ("malformed", "the file is damaged; restore a backup (`dspex db backup` makes them)"),
+    (_DAMAGED, "the file is damaged; restore a backup (`dspex db backup` makes them)"),
     ("not a database", "this file is something else; choose another place with --store"),
     ("no such table", "the file was deleted or replaced while it was in use; restore it or start anew"),
     ("permission denied", "choose another place with --store, or mend the permissions"),

@@ -10,7 +10,7 @@ from pathlib import Path
 from sqlalchemy import Connection, func, select
 
 from dspex.errors import ConfigurationError
-from dspex.storage.database import Location, StorageError
+from dspex.storage.database import DamagedError, Location, StorageError, explain
 from dspex.storage.tables import SCHEMA_VERSION, metadata, store
 
 
@@ -70,6 +70,9 @@ def vacuum(location: Location) -> tuple[int, int]:
             live.execute("VACUUM").close()
             live.execute("PRAGMA wal_checkpoint(TRUNCATE)").close()
     except sqlite3.Error as error:
+        found = explain(error, location)
+        if isinstance(found, DamagedError):
+            raise found from error
         raise StorageError(f"{path}: {error}; pause its runs, and try again") from error
     return before, path.stat().st_size
 
