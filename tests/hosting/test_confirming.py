@@ -20,8 +20,9 @@ from dspex.hosting.handle import Run
 from dspex.kernel.variables import Text
 from tests.hosting.conftest import copied, made
 from tests.hosting.crashing.points import POINTS
-from tests.hosting.durability import Bench, Journal, Prepared, Uninterrupted, ended_by_kill, gone
+from tests.hosting.durability import Bench, Journal, Prepared, Uninterrupted, ended_by_kill
 from tests.hosting.oracle import WORDY
+from tests.hosting.processes import gone
 from tests.optimization.simulators import program
 
 MODEL = f"oracle/{WORDY}"
