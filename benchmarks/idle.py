@@ -2,7 +2,7 @@
 
 The model of the optimizer benchmark, in this process, takes 50 ms for an answer, and as much for a text, or as many
 seconds as `--writing` says; `auto` searches with few and many slots, with and without work ahead of the next round.
-`--early` has texts written while the round before theirs is evaluated (`SearchOptions(write_ahead=True)`).
+Figures are means over `--worlds`, of seeds from 0.
 
 Seconds are those of a clock that jumps to whatever is due next: what this machine computes meanwhile takes none, so
 that the table comes out the same everywhere.
@@ -15,6 +15,7 @@ import asyncio
 import selectors
 from collections.abc import Callable
 from dataclasses import dataclass
+from statistics import fmean
 from typing import Any
 from unittest.mock import patch
 
@@ -38,7 +39,7 @@ class Setting:
     calls: int
     writing: float
     """Seconds that a text takes."""
-    early: bool
+    worlds: int
 
 
 class Jumping(asyncio.SelectorEventLoop):
@@ -69,9 +70,9 @@ class _Never(selectors.SelectSelector):
         return []
 
 
-async def searched(setting: Setting, slots: int, ahead: float) -> tuple[dspex.OptimizationResult, float]:
-    """One search of a world with seed 0, and how many seconds it took."""
-    given, clock = world(setting.family, 0), asyncio.get_running_loop().time
+async def searched(setting: Setting, seed: int, slots: int, ahead: float) -> tuple[dspex.OptimizationResult, float]:
+    """One search of a world, and how many seconds it took."""
+    given, clock = world(setting.family, seed), asyncio.get_running_loop().time
     session, began = Session(given, setting.calls), clock()
 
     async def slow(request: Request) -> str:
@@ -89,26 +90,32 @@ async def searched(setting: Setting, slots: int, ahead: float) -> tuple[dspex.Op
         found = await optimize(
             program(given), rows(given, given.splits["train"]), rows(given, given.splits["val"]), Remarking(given),
             runtime, budget=dspex.Budget(calls=setting.calls),
-            options=dspex.SearchOptions(concurrency=slots, ahead=ahead, write_ahead=setting.early),
+            options=dspex.SearchOptions(concurrency=slots, ahead=ahead),
         )  # fmt: skip
     return found, clock() - began
 
 
 def main() -> None:
-    """Print a line for each search."""
+    """Print a line for each number of slots and share."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--family", default="rules")
     parser.add_argument("--calls", type=int, default=1500)
     parser.add_argument("--writing", type=float, default=SECONDS)
-    parser.add_argument("--early", action="store_true")
+    parser.add_argument("--worlds", type=int, default=8)
     given = Setting(**vars(parser.parse_args()))
     print("slots  ahead  idle  seconds  calls x 50 ms / slots")
     for slots in SLOTS:
         for ahead in AHEAD:
-            with asyncio.Runner(loop_factory=Jumping) as runner:
-                found, seconds = runner.run(searched(given, slots, ahead))
-            least = found.usage.calls * SECONDS / slots
-            print(f"{slots:5}  {ahead:5.0%}  {found.idle_share:4.0%}  {seconds:7.1f}  {least:.1f}", flush=True)
+            every = [_jumped(given, seed, slots, ahead) for seed in range(given.worlds)]
+            idle, seconds, least = (fmean(column) for column in zip(*every, strict=True))
+            print(f"{slots:5}  {ahead:5.0%}  {idle:4.0%}  {seconds:7.1f}  {least:.1f}", flush=True)
+
+
+def _jumped(setting: Setting, seed: int, slots: int, ahead: float) -> tuple[float, float, float]:
+    """The idle share of one search, how many seconds it took, and how many its calls take where no slot ever idles."""
+    with asyncio.Runner(loop_factory=Jumping) as runner:
+        found, seconds = runner.run(searched(setting, seed, slots, ahead))
+    return found.idle_share, seconds, found.usage.calls * SECONDS / slots
 
 
 if __name__ == "__main__":

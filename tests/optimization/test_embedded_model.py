@@ -103,7 +103,7 @@ def test_a_program_whose_instructions_mislead_is_put_right() -> None:
         assert result.improved
         seed, plain, best = [await scores(item, test, metric, ready) for item in (given, unled, result.program)]
         assert sum(seed) < 0.5 * sum(plain), "the instructions do mislead"
-        assert paired(seed, best).interval.low > 0.4
+        assert paired(seed, best).interval.low > 0.3
         assert paired(plain, best).interval.low > 0.2, "it learnt the rules, too, and did not only drop the wrong ones"
 
     asyncio.run(scenario())

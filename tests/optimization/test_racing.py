@@ -165,6 +165,27 @@ def test_a_round_asks_no_more_than_the_budget_pays_for() -> None:
     assert [lane.candidate for lane in standing.running] == ["b", "c"]
 
 
+def test_a_round_in_two_parts_asks_what_the_whole_would() -> None:
+    scores = {"seed": [0.5] * 8, "w": [1.0] * 8}
+    memo: dict[str, Any] = {"waiting": (Lane("w", 0, 0.1),), "ready": (Lane("a", 0),)}
+    whole, state, _ = planned(memo, ["b", "c", "d"], {**scores, "a": [1.0] * 8})
+    search = search_of({**scores, "a": [1.0] * 8})
+    race, begun = Race(4, VAL), Standing(search.problem.seed_id, **memo).written()
+    first = race.part(search, begun, ["b"], 2)
+    second = race.join(search, first.memo, ["c", "d"])
+    assert (*first.pairs, *second.pairs) == whole.pairs
+    assert (first.taken, second.taken) == (("b",), ("c", "d"))
+    assert Standing.read(second.memo, "") == state, "who waits waits, though a place seemed free"
+
+
+def test_the_first_part_of_a_round_keeps_what_the_second_takes() -> None:
+    search = search_of({"seed": [0.5] * 8}, 24)
+    race, begun = Race(4, VAL), Standing(search.problem.seed_id).written()
+    assert race.part(search, begun, ["b"], 2).taken == ("b",)
+    assert race.part(search, begun, ["b"], 3).pairs == ()
+    assert race.join(search, race.part(search, begun, ["b"], 2).memo, ["c", "d", "e", "f"]).taken == ("c", "d", "e")
+
+
 def test_a_promoted_lane_the_budget_cannot_pay_for_stays_where_it_was() -> None:
     _, standing, _ = planned({"ready": (Lane("a", 1, 0.7),)}, [], {"seed": [0.5] * 16, "a": [1.0] * 16}, affordable=5)
     assert standing.ready == (Lane("a", 1, 0.7),)

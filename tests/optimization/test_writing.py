@@ -1,4 +1,4 @@
-"""Texts of the next round are written while a round is evaluated: it takes no time, and changes nothing but that."""
+"""Texts of a round are written while the rest of it is evaluated: it takes no time, and changes nothing but that."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from dspex.configuration.runtimes import runtime
 from dspex.evaluation.metrics import ExactMatch
 from dspex.kernel.ports import JSON, Event, Request, Runtime, Usage
 from dspex.kernel.variables import Demos, Text
-from dspex.optimization.deciding import SearchView, Turn
+from dspex.optimization.deciding import ScheduleOf, SearchView, Turn
 from dspex.optimization.ledger import MemoryLedger
 from dspex.optimization.options import SearchOptions
 from dspex.optimization.proposers.crossover import Crossover
@@ -25,6 +25,8 @@ from dspex.optimization.proposers.sampling import RandomDraws
 from dspex.optimization.result import OptimizationResult
 from dspex.optimization.rows import Proposal, Round
 from dspex.optimization.runner import optimize
+from dspex.optimization.schedules.halving import halving
+from dspex.optimization.schedules.racing import Race
 from dspex.optimization.strategies.portfolio import Portfolio
 from dspex.optimization.writing import dearest
 from dspex.testing.strategies import check_proposer
@@ -33,8 +35,8 @@ from tests.optimization.simulators import hinted, is_proposal, program, share, s
 WRITER = Reflection()
 
 
-def portfolio(*, early: bool = True) -> Portfolio:
-    return Portfolio("writing", (WRITER, Crossover(), RandomDraws()), width=4, early=early)
+def portfolio(schedule: ScheduleOf = Race) -> Portfolio:
+    return Portfolio("writing", (WRITER, Crossover(), RandomDraws()), width=4, schedule=schedule)
 
 
 class Model:
@@ -50,9 +52,12 @@ class Model:
         self.sent[str(request)] += 1
         if is_proposal(request):
             self.asked.append(self.under_way)
+        said = hinted(request)
+        if is_proposal(request):  # another text each time
+            said = said.replace("</", f" ({share(*(item['content'] for item in request.messages)):.6f})</")
         for _ in range(int(share(self.pattern, str(request)) * 30) if self.pattern else 0):
             await asyncio.sleep(0)
-        return hinted(request)
+        return said
 
     def watch(self, event: Event) -> None:
         if event.kind in ("round.started", "round.finished"):
@@ -82,32 +87,38 @@ def found(ledger: MemoryLedger, result: OptimizationResult) -> Any:
     return scores, ledger.rounds, ledger.settled, result.program, result.stopped
 
 
-@pytest.mark.parametrize("early", [True, False])
-def test_only_the_first_texts_are_waited_for(early: bool) -> None:
+@pytest.mark.parametrize("schedule", [Race, halving])
+def test_only_texts_beside_which_nothing_goes_on_are_waited_for(schedule: ScheduleOf) -> None:
     model, ledger = Model(), MemoryLedger()
-    searched(model, ledger, strategy=portfolio(early=early))
+    searched(model, ledger, strategy=portfolio(schedule))
     written = [drafts(item) for item in ledger.rounds if drafts(item)]
     texts = sum(len(item["reflection"]["parents"]) for item in written if item)
     beside = [number for number in model.asked if number >= 0]
-    assert len(written) > 3 if early else not written
+    assert len(written) > 2 if schedule is Race else not written
     assert len(beside) == WRITER.passes * texts
-    if early:
+    if schedule is Race:
         first, last = model.asked.index(beside[0]), len(model.asked) - model.asked[::-1].index(beside[-1])
-        assert set(model.asked[:first]) == {-1}
+        assert set(model.asked[:first]) == {-1}, "the seed program alone has nothing that goes on"
         assert model.asked[first:last] == beside, "somebody waits for a text between the first and the last round"
 
 
-def test_what_was_written_is_taken_into_the_round_after() -> None:
+def test_what_was_written_joins_the_round_that_is_folded_after_it() -> None:
     ledger = MemoryLedger()
     searched(Model(), ledger)
+    joined = 0
     for before, after in zip(ledger.rounds[1:], ledger.rounds[2:], strict=False):
-        asked = drafts(before) or {}
-        new = [item.parents for item in after.candidates if item.operator == WRITER.name]
-        if asked.get(WRITER.name):
-            assert set(new) <= {(parent,) for parent in asked[WRITER.name]["parents"]}
-            assert after.calls
-        elif drafts(before) is not None:
-            assert not new, "the lot was not on it, and it was asked all the same"
+        asked = drafts(before)
+        if not asked or all(item.operator != WRITER.name for item in after.candidates):
+            continue  # nothing new came of it
+        joined += 1
+        assert {item.operator for item in after.candidates} == {WRITER.name}
+        assert {item.parents for item in after.candidates} <= {(parent,) for parent in asked[WRITER.name]["parents"]}
+        assert after.calls
+        one, both = (item.memo["schedule"]["running"] for item in (before, after))
+        assert both[: len(one)] == one, "the first part was folded without the second"
+        assert [lane["candidate"] for lane in both[len(one) :]] == [item.id for item in after.candidates]
+        assert (before.memo["arms"], before.memo["stale"]) == (after.memo["arms"], after.memo["stale"])
+    assert joined > 2
 
 
 @pytest.mark.parametrize("budget", [*({"calls": size} for size in range(120, 300, 12)), {"tokens": 40_000}])

@@ -260,6 +260,20 @@ class Foresight(Protocol):
 
 
 @runtime_checkable
+class Joinable(Protocol):
+    """A schedule whose rounds may come in two parts: new candidates join one that is evaluated already, unfolded."""
+
+    def part(self, search: SearchView, memo: JSON, fresh: Sequence[str], later: int) -> Draft:
+        """`plan`, with places and a part of the budget kept for `later` candidates that join; no pairs where they do
+        not fit."""
+        ...
+
+    def join(self, search: SearchView, memo: JSON, fresh: Sequence[str]) -> Draft:
+        """Those, with `memo` of the first part: pairs as `plan` would have given them."""
+        ...
+
+
+@runtime_checkable
 class Remarking(Protocol):
     """A strategy with something to say in the report."""
 

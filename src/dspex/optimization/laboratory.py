@@ -88,6 +88,8 @@ class Laboratory:
         """The last one of infrastructure, for a search that cannot go on."""
         self.watch = OutageWatch(seconds=options.outage_seconds)
         """When failures make an outage."""
+        self.silent = False
+        """Whether an evaluation failed for something that passes, and nothing was answered since."""
         self._again = False
         self._answers, self._doubt = 0, asyncio.Lock()
         self.slots = Slots(options.concurrency)
@@ -330,6 +332,7 @@ class Laboratory:
         """Something was answered, and not from memory alone."""
         if usage.calls or not usage.cached_calls:
             self._answers += 1
+            self.silent = False
             self.watch.ok()
 
     def _judge_failure(self, assessment: Assessment) -> None:
@@ -337,6 +340,7 @@ class Laboratory:
         kind, text = assessment.error_kind or "", assessment.error or ""
         named = ConfigurationError if kind in DEADLY else _FATAL.get(kind, RequestError)
         self.failure = OutageError(text) if kind in _PASSING else named(text)
+        self.silent = self.silent or kind in _PASSING
         error: Exception | None = None
         if kind == "budget":
             self.refused, error = True, BudgetExceededError(text)

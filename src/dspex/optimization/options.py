@@ -23,10 +23,6 @@ class SearchOptions:
     """This share of the budget is for evaluations that free slots begin while a round ends, before the next has asked
     for them; what it asks for is paid like all else, the others are lost. 0, or too little for 8: slots idle. None:
     0.03, and 0 where evaluations are made by whoever asks for them (`Search`)."""
-    write_ahead: bool = False
-    """Whether texts are written for the next round while one is evaluated, from what was known before it. Slots then
-    hardly idle, and a search takes some more calls to find as much (decision 0018). `beacon`, `gepa` and the classic
-    forms wait for their texts all the same."""
     attempts: int = 3
     """How often a pair is tried that infrastructure fails, a round."""
     headroom: bool | None = None

@@ -160,6 +160,11 @@ class Lab(Protocol):
         model, else 0."""
         ...
 
+    @property
+    def silent(self) -> bool:
+        """Whether an evaluation failed for what passes, and nothing was answered since: the model may be gone."""
+        ...
+
     async def evaluate(self, pairs: Sequence[Pair]) -> list[Evaluation]:
         """Evaluations of pairs of committed candidates, in their order; those the ledger has are free."""
         ...

@@ -63,7 +63,7 @@ def check_proposer(make: Callable[[], Proposer]) -> None:
     unknown = set(made.needs) - set(get_args(VariableKind))
     assert made.needs, "`needs` is empty: name the kinds of variables it works on"
     assert not unknown, f"`needs` names no kind of variable: {', '.join(sorted(unknown))}"
-    check_strategy(lambda: Portfolio("conformance", (make(),), early=True))
+    check_strategy(lambda: Portfolio("conformance", (make(),)))
     first, second = (asyncio.run(_proposed(make())) for _ in range(2))
     assert first == second, "the same turn gave other proposals: take all randomness from turn.rng, and keep no state"
 

@@ -186,17 +186,20 @@ class Race:
         return self.width if search.affordable >= owed + 2 * self.width * rungs[0] else 0
 
     def plan(self, search: SearchView, memo: JSON, fresh: Sequence[str]) -> Draft:
+        return self.part(search, memo, fresh, 0)
+
+    def part(self, search: SearchView, memo: JSON, fresh: Sequence[str], later: int) -> Draft:
         standing = Standing.read(memo, search.problem.seed_id)
         if alone := unasked_of_flawless(search, standing.incumbent, self.top)[: int(min(search.affordable, self.top))]:
             return Draft(tuple(alone), memo)
         promoted, queued = self._going_on(standing.ready)
         lanes = [replace(lane, rung=lane.rung + 1) for lane in promoted] + [Lane(item, 0) for item in fresh]
         waiting = sorted(standing.waiting, key=lambda lane: (-lane.chance, lane.candidate))
-        while waiting and len(lanes) < self.width:
+        while waiting and len(lanes) + later < self.width:
             lane = waiting.pop(0)
             lanes.append(replace(lane, rung=lane.rung + 1))
         last = self._owed(search, standing.incumbent)
-        room = search.affordable - len(last)
+        room = search.affordable - len(last) - later * self.rungs[0]
         pairs: dict[Pair, None] = {}
         taken: list[Lane] = []
         left = queued
@@ -208,10 +211,23 @@ class Race:
                 continue
             pairs.update(dict.fromkeys(wanted))
             taken.append(lane)
-        if not taken:
+        if not taken and not later:
             pairs.update(dict.fromkeys(last[: int(min(search.affordable, len(last)))]))
         state = Standing(standing.incumbent, tuple(taken), tuple(left), tuple(waiting), standing.topped)
         return Draft(tuple(pairs), state.written(), tuple(lane.candidate for lane in taken if not lane.rung))
+
+    def join(self, search: SearchView, memo: JSON, fresh: Sequence[str]) -> Draft:
+        standing = Standing.read(memo, search.problem.seed_id)
+        room = search.affordable - len(self._owed(search, standing.incumbent))
+        pairs: dict[Pair, None] = {}
+        taken: list[Lane] = []
+        for lane in (Lane(item, 0) for item in fresh):
+            wanted = [pair for pair in self._pairs(search, standing.incumbent, lane) if pair not in pairs]
+            if len(pairs) + len(wanted) <= room:
+                pairs.update(dict.fromkeys(wanted))
+                taken.append(lane)
+        joined = replace(standing, running=(*standing.running, *taken))
+        return Draft(tuple(pairs), joined.written(), tuple(lane.candidate for lane in taken))
 
     def foreseen(self, search: SearchView, memo: JSON, glimpse: Glimpse) -> Sequence[Pair]:
         """The next rung of those who are ahead so far, as many as will have a place there."""

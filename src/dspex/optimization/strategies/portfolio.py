@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence, Set
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from random import Random
 from typing import Any, Protocol
@@ -11,6 +13,7 @@ from typing import Any, Protocol
 from dspex.errors import BudgetExceededError
 from dspex.kernel.ports import JSON
 from dspex.optimization.deciding import (
+    Draft,
     Drafting,
     FeedbackReader,
     Finalists,
@@ -28,7 +31,7 @@ from dspex.optimization.proposers.tpe import ParzenMoves
 from dspex.optimization.rows import Candidate, Pair, Proposal, Round
 from dspex.optimization.schedules.racing import LADDER, Race
 from dspex.optimization.stages import kind_of, require_kinds
-from dspex.optimization.strategies.drafting import drafted, writers, written
+from dspex.optimization.strategies.drafting import drafted, first_part, second_part, written
 from dspex.optimization.strategies.sharing import PATIENCE, Fresh, Share, shared
 
 PARENTS = 5
@@ -93,8 +96,6 @@ class Portfolio:
     chooser: Chooser | None = None
     bandit: bool = True
     """Without it, the shares are always equal, whatever proposers have brought."""
-    early: bool = False
-    """Who takes long to write does so for the next round, while a round is evaluated; else when it is asked."""
 
     def check(self, problem: Problem) -> None:
         require_kinds(problem.program, self.name, {kind for item in self.proposers for kind in item.needs})
@@ -102,25 +103,25 @@ class Portfolio:
     async def next_round(self, search: SearchView) -> Round | str:
         memo: dict[str, Any] = dict(search.memo or self._opening(search))
         schedule = self._schedule(memo)
+        if memo.pop("drafts", None) is not None and (rest := second_part(search, schedule, memo)) is not None:
+            return rest
         before = memo["schedule"]
         after = memo["schedule"] = schedule.fold(search, before)
         memo["arms"] = _records(search, memo["arms"], schedule.judged(before, after))
         led = before and schedule.leader(search, before) == schedule.leader(search, after)
         memo["stale"] = memo["stale"] + 1 if led else 0
         memo["notes"] = {name: dict(own) for name, own in memo.get("notes", {}).items()}
-        waited = memo.pop("drafts", None) is not None
         room = schedule.room(search, after)
         chosen = await self._chosen(search, schedule, memo, room)
         if chosen.stop:
             return chosen.stop
         if chosen.chances:
             after = memo["schedule"] = schedule.revised(after, chosen.chances)
-        found = Fresh()
-        if chosen.candidates is None:
-            found = await self._fresh(search, schedule, memo, room, waited=waited)
-        fresh = chosen.candidates if chosen.candidates is not None else list(found.candidates.values())[:room]
         priced = replace(search, affordable=min(search.affordable, chosen.affordable))
-        draft = schedule.plan(priced, after, [item.id for item in fresh])
+        if chosen.candidates is None:
+            fresh, draft = await self._shared_round(search, schedule, memo, room)
+        else:
+            fresh, draft = chosen.candidates, schedule.plan(priced, after, [item.id for item in chosen.candidates])
         memo["idle"] = 0 if draft.pairs or draft.memo != after else memo["idle"] + 1
         if search.affordable < LADDER[0] or (not room and memo["idle"]):
             return "the search's share of the budget is spent"
@@ -129,8 +130,6 @@ class Portfolio:
         if memo["idle"] >= IDLE:
             return "nothing is left to try"
         memo["schedule"] = draft.memo
-        if (drafts := await self._drafts(search, schedule, memo, len(draft.pairs), found.barren)) is not None:
-            memo["drafts"] = drafts
         return Round(search.number, draft.pairs, tuple(item for item in fresh if item.id in draft.taken), memo)
 
     @property
@@ -218,53 +217,53 @@ class Portfolio:
         memo["chooser"] = chosen.memo
         return chosen
 
-    async def _fresh(
-        self, search: SearchView, schedule: Schedule, memo: Mapping[str, Any], room: int, *, waited: bool
-    ) -> Fresh:
-        """New candidates. Where those that take long have written ahead (`waited`), the others share what is left."""
-        able, parents = self._able(search, memo), _parents(search, schedule)
-        if waited:
-            able = [item for item in able if not isinstance(item, Drafting)] or able
-        found = Fresh()
-        found.add(search, search.prepared)
-        for attempt in range(2):
-            if len(found.candidates) >= room:
-                break
-            shares = self._shared(able, room - len(found.candidates), memo, search.rng(f"shares/{attempt}"))
-            for proposer, count in shares:
-                own = memo["notes"].setdefault(proposer.name, {})
-                turn = Turn(search, parents, count, search.rng(f"{proposer.name}/{attempt}"), own)
-                try:
-                    proposals = await proposer.propose(turn)
-                except BudgetExceededError:
-                    return found
-                found.add(search, proposals, proposer.name)
-        return found
+    async def _shared_round(
+        self, search: SearchView, schedule: Schedule, memo: dict[str, Any], room: int
+    ) -> tuple[Sequence[Candidate], Draft]:
+        """New candidates by all proposers, and the plan for them.
 
-    async def _drafts(
-        self, search: SearchView, schedule: Schedule, memo: Mapping[str, Any], pairs: int, barren: Set[str]
-    ) -> dict[str, JSON] | None:
-        """What will be written for the next round while `pairs` are evaluated; None where nothing is before it."""
+        Who takes long to write is asked once, in the end, when it is known for how many. Where something is there to be
+        evaluated meanwhile, the round comes in two parts: what is written joins in the second.
+        """
+        after, turns = memo["schedule"], _Turns(search, _parents(search, schedule), memo["notes"])
         able = self._able(search, memo)
-        writing = writers(able) if self.early and self.chooser is None else []
-        left = search.affordable - pairs - search.asking
-        room = schedule.room(replace(search, affordable=left), memo["schedule"]) if writing else 0
-        if not room:
-            return None
-        # The share of those that had nothing left goes to others, of whom some write.
-        write = {item.name for item in writing}
-        sharing = [item for item in able if item.name in write or item.name not in barren]
-        counts = {item.name: count for item, count in self._shared(sharing, room, memo, search.rng("drafts"))}
-        parents = _parents(search, schedule)
-        turns: list[tuple[Drafting, Turn]] = []
-        for item in writing:
-            if item.name in counts:
-                own = memo["notes"].setdefault(item.name, {})
-                turns.append((item, Turn(search, parents, counts[item.name], search.rng(f"{item.name}/drafts"), own)))
-        return await drafted(turns)
+        found, writing = Fresh(), Counter[str]()
+        with suppress(BudgetExceededError):
+            for attempt in range(2):
+                missing = room - len(found.candidates) - writing.total()
+                for proposer, count in self._shared(able, missing, memo, search.rng(f"shares/{attempt}")):
+                    if isinstance(proposer, Drafting):
+                        writing[proposer.name] += count
+                    else:
+                        found.add(search, await proposer.propose(turns.of(proposer, count, attempt)), proposer.name)
+            writers = [(item, turns.of(item, count)) for item in able if (count := writing[item.name])]
+            part = first_part(search, schedule, after, list(found.candidates)[:room], writing.total())
+            drafts = None if part is None else await drafted(writers)
+            if search.lab.silent:
+                drafts = None  # asking for texts tells whether the model is gone, before its silence decides anything
+            if part is not None and drafts:
+                memo["drafts"] = drafts
+                return list(found.candidates.values()), part
+            for proposer, turn in writers if drafts is None else ():
+                found.add(search, await proposer.propose(turn), proposer.name)
+        fresh = list(found.candidates.values())[:room]
+        return fresh, schedule.plan(search, after, [item.id for item in fresh])
 
     def _shared(self, able: Sequence[Proposer], room: int, memo: Mapping[str, Any], rng: Random) -> list[Share]:
         return shared(able, room, memo if self.bandit else {**memo, "stale": PATIENCE + 1}, rng)
+
+
+@dataclass(frozen=True, slots=True)
+class _Turns:
+    """The turns of one round."""
+
+    search: SearchView
+    parents: Sequence[Candidate]
+    notes: dict[str, dict[str, Any]]
+
+    def of(self, proposer: Proposer, count: int, attempt: int = 0) -> Turn:
+        own = self.notes.setdefault(proposer.name, {})
+        return Turn(self.search, self.parents, count, self.search.rng(f"{proposer.name}/{attempt}"), own)
 
 
 def _parents(search: SearchView, schedule: Schedule) -> list[Candidate]:

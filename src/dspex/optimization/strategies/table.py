@@ -131,7 +131,7 @@ def strategy_named(name: str, options: SearchOptions, schedule: str | None = Non
         asks = schedule_named(schedule or recipe.schedule)
         chooser = recipe.chooser() if recipe.chooser else None
         proposers = recipe.proposers()
-        strategy = Portfolio(name, proposers, options.width, asks, chooser, early=options.write_ahead)
+        strategy = Portfolio(name, proposers, options.width, asks, chooser)
     wanted = recipe.headroom and schedule != CLASSIC if options.headroom is None else options.headroom
     return Headroom(strategy) if wanted else strategy
 
@@ -145,4 +145,4 @@ def _of_user(name: str, options: SearchOptions, schedule: str | None) -> Strateg
     if isinstance(made, Strategy):
         return strategy_of(made, options, schedule)
     asks = schedule_named(schedule or "race")
-    return Portfolio(made.name, (made,), options.width, asks, early=options.write_ahead)
+    return Portfolio(made.name, (made,), options.width, asks)
