@@ -73,7 +73,7 @@ def workers_killed(bench: Bench, given: Prepared, uninterrupted: Uninterrupted, 
     """Kill one in each round at an instant that the seed says, which costs not one call more: they are the runner's,
     and it lives. Returns how many were killed.
 
-    Two in a round could meet the same evaluation, which is then to blame.
+    Two in a round could meet the same evaluation, which then fails and has its calls in its own books.
     """
     rng = Random(seed)
     bench.oracle.behave(given.tag, delay=DELAY)
