@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from dspex.errors import AnswerError, ConfigurationError, ProgramError, UnknownNameError
+from dspex.errors import AnswerError, ConfigurationError, ProgramError, RequestError, UnknownNameError
 from dspex.kernel.execution import execute, prepare
 from dspex.kernel.ports import Request
 from dspex.kernel.program import Program, Step
@@ -145,3 +145,55 @@ def test_a_flow_that_goes_wrong_says_where() -> None:
     assert failed.value.state.history[-1].error is not None
     with pytest.raises(StepError, match=r"sub-step 'drft' .*did you mean 'draft'"):
         run(call(asks_a_step_that_is_not_there, "question -> answer", steps=steps), {"question": "?"})
+
+
+async def side_by_side(steps: Steps, question: str) -> dict[str, Any]:
+    """Two chains at once."""
+
+    async def chain(first: str, second: str) -> str:
+        found = await steps[first](question=question)
+        return str((await steps[second](question=found["answer"]))["answer"])
+
+    one, other = await asyncio.gather(chain("a", "b"), chain("c", "d"))
+    return {"answer": f"{one} {other}"}
+
+
+def chains() -> Step:
+    steps = {name: predict("question -> answer", instructions=f"You play {name}.") for name in "abcd"}
+    return call(side_by_side, "question -> answer", steps=steps, name="flow")
+
+
+def named(request: Request) -> str:
+    return request.messages[0]["content"].partition("You play ")[2][0]
+
+
+@pytest.mark.parametrize("late", ["", "a", "b", "c", "d", "ab", "ac", "ad", "bc", "bd", "cd"])
+def test_the_history_of_chains_side_by_side_is_the_same_whichever_is_answered_first(late: str) -> None:
+    async def answer(request: Request) -> str:
+        for _ in range(20 if named(request) in late else 1):
+            await asyncio.sleep(0)
+        return f"[[answer]]\n{named(request)}\n\n[[end]]"
+
+    state = asyncio.run(execute(Program(name="p", pipeline=(chains(),)), {"question": "?"}, runtime(answer)))
+    assert [item.step for item in state.history] == ["flow.a", "flow.b", "flow.c", "flow.d", "flow"]
+    assert state["answer"] == "b d"
+
+
+@pytest.mark.parametrize("late", ["a", "c"])
+def test_where_one_of_two_fails_what_is_under_way_is_in_the_history_and_no_other_is_begun(late: str) -> None:
+    asked: list[str] = []
+
+    async def answer(request: Request) -> str:
+        asked.append(named(request))
+        for _ in range(20 if named(request) in late else 1):
+            await asyncio.sleep(0)
+        if named(request) == "a":
+            raise RequestError("no")
+        return f"[[answer]]\n{named(request)}\n\n[[end]]"
+
+    with pytest.raises(StepError) as failed:
+        asyncio.run(execute(Program(name="p", pipeline=(chains(),)), {"question": "?"}, runtime(answer)))
+    seen = [item.step for item in failed.value.state.history]
+    assert seen[0] == "flow.a"
+    assert sorted(seen) == sorted(["flow", *(f"flow.{name}" for name in asked)])
+    assert ("d" in asked) == (late == "a")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -62,13 +63,34 @@ class Prepared:
 
 
 class Context:
-    """The StepContext handed to a module, for one performance of one stage."""
+    """The StepContext handed to a module, for one performance of one stage.
 
-    __slots__ = ("_stage", "history", "inputs", "runtime", "sample")
+    A module may perform sub-steps side by side. Its history is in the order in which they were asked for, and what a
+    task asks for one after the other stays together: so it is the same whichever of them is answered first.
+    """
+
+    __slots__ = ("_entries", "_stage", "inputs", "runtime", "sample")
 
     def __init__(self, stage: Stage, inputs: Mapping[str, JSON], runtime: Runtime, sample: int) -> None:
         self._stage, self.inputs, self.runtime, self.sample = stage, inputs, runtime, sample
-        self.history: list[Record] = []
+        self._entries: list[tuple[int, list[Record]]] = []
+        """What was done, as it was begun: what its task had done before, by its number here (-1: nothing), and how."""
+
+    @property
+    def history(self) -> list[Record]:
+        """Records of what was done so far."""
+        if len(self._entries) == 1:
+            return self._entries[0][1]
+        following: dict[int, list[int]] = {}
+        for number, (before, _) in enumerate(self._entries):
+            following.setdefault(before, []).append(number)
+        found: list[Record] = []
+        waiting = following.pop(-1, [])[::-1]
+        while waiting:
+            number = waiting.pop()
+            found.extend(self._entries[number][1])
+            waiting.extend(following.get(number, ())[::-1])
+        return found
 
     @property
     def path(self) -> str:
@@ -91,7 +113,12 @@ class Context:
         return self._stage.step.signature
 
     def record(self, record: Record) -> None:
-        self.history.append(record)
+        self._begun([record])
+
+    def _begun(self, records: list[Record]) -> int:
+        latest = _latest.get()
+        self._entries.append((latest[1] if latest is not None and latest[0] is self else -1, records))
+        return len(self._entries) - 1
 
     async def run(self, name: str, inputs: Mapping[str, JSON]) -> dict[str, JSON]:
         """Outputs of the sub-step `name` for these inputs; its history joins this step's, also when it fails."""
@@ -99,13 +126,21 @@ class Context:
         if child is None:
             raise UnknownNameError("sub-step", name, self._stage.children, f"step {self.path!r}")
         state = _state(_checked(child.questions, inputs, f"step {child.path!r}"), {})
+        records: list[Record] = []
+        place = self, self._begun(records)
         try:
             state = await perform(child, state, self.runtime, self.sample)
         except StepError as error:
-            self.history.extend(error.state.history)
+            records.extend(error.state.history)
             raise
-        self.history.extend(state.history)
+        finally:
+            _latest.set(place)
+        records.extend(state.history)
         return dict(state.values)
+
+
+_latest = ContextVar[tuple[Context, int] | None]("_latest", default=None)
+"""What the present task has last performed: tasks that it starts from here on go on from that."""
 
 
 async def execute(

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import inspect
 from collections.abc import Awaitable, Callable, Mapping
-from typing import Any
+from typing import Any, Self
 
 from dspex.errors import ConfigurationError, ProgramError, UnknownNameError
 from dspex.kernel.ports import JSON, ModuleSpec, Runtime, StepContext
@@ -77,13 +78,15 @@ async def _choose(context: StepContext) -> Mapping[str, JSON]:
 class Steps:
     """The sub-steps of a `call`, each an async function of its inputs: `await steps.draft(question=...)`.
 
-    Returns the outputs of the sub-step by name. Also `steps["draft"]`, for names that are no attributes.
+    Returns the outputs of the sub-step by name. Also `steps["draft"]`, for names that are no attributes. Several may be
+    awaited side by side; where one fails, those under way come to their end, and no other is begun.
     """
 
-    __slots__ = ("_context",)
+    __slots__ = ("_context", "_ended", "_under_way")
 
     def __init__(self, context: StepContext) -> None:
-        self._context = context
+        self._context, self._ended = context, False
+        self._under_way = set[asyncio.Future[None]]()
 
     def __getitem__(self, name: str) -> Callable[..., Awaitable[dict[str, JSON]]]:
         names = [item.name for item in self._context.step.steps]
@@ -91,9 +94,30 @@ class Steps:
             raise UnknownNameError("sub-step", name, names, f"step {self._context.path!r}")
 
         def performed(**inputs: JSON) -> Awaitable[dict[str, JSON]]:
-            return self._context.run(name, inputs)
+            return self._performed(name, inputs)
 
         return performed
+
+    async def _performed(self, name: str, inputs: Mapping[str, JSON]) -> dict[str, JSON]:
+        if self._ended:
+            raise ProgramError(f"step {self._context.path!r} has failed; {name!r} is not performed any more")
+        done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._under_way.add(done)
+        try:
+            return await self._context.run(name, inputs)
+        finally:
+            self._under_way.discard(done)
+            done.set_result(None)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, _: object, error: BaseException | None, __: object) -> None:
+        """After a failure begin no more, and wait for what is under way: it is paid for, and belongs to the history."""
+        if isinstance(error, Exception):
+            self._ended = True
+            while self._under_way:
+                await asyncio.wait(self._under_way)
 
     def __getattr__(self, name: str) -> Callable[..., Awaitable[dict[str, JSON]]]:
         if name.startswith("__"):
@@ -133,7 +157,8 @@ def _name_of(function: Callable[..., Any]) -> str:
 async def _call(context: StepContext) -> Mapping[str, JSON]:
     flow = resolve(context.options["function"])
     extra = {key: value for key, value in context.options.items() if key != "function"}
-    return await recorded(context, flow(Steps(context), **context.inputs, **extra))
+    async with Steps(context) as steps:
+        return await recorded(context, flow(steps, **context.inputs, **extra))
 
 
 def _check_call(step: Step, options: Mapping[str, Any], runtime: Runtime) -> None:

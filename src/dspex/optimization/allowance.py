@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
@@ -23,15 +24,20 @@ class Allowance:
     """An `LM` that refuses a call which may take more than is left of its amounts: with a BudgetExceededError.
 
     An answer out of memory counts for what it took when it was bought. So it hangs on the evaluation alone whether it
-    stays within, and not on who asked first or on what a process had heard before it was killed. The runtime's own
-    account pays, as ever.
+    stays within, and not on who asked first or on what a process had heard before it was killed. For the same reason
+    calls that the evaluation makes side by side are made one after the other. The runtime's own account pays, as ever.
     """
 
     def __init__(self, lm: LM, amounts: Amounts, prices: Prices) -> None:
         whole = {name: amount if name == "usd" else int(amount) for name, amount in amounts.items()}
         self.within, self._account = lm, Account(Budget.model_validate(whole), prices=prices)
+        self._turn = asyncio.Lock()
 
     async def complete(self, request: Request) -> Completion:
+        async with self._turn:
+            return await self._completed(request)
+
+    async def _completed(self, request: Request) -> Completion:
         reservation = await self._reserved(request)
         try:
             completion = await self.within.complete(request)
