@@ -35,7 +35,7 @@ from dspex.cli.options import (
 )
 from dspex.cli.output import emit, limits, marked, note, say
 from dspex.cli.project import Project
-from dspex.cli.saving import refuse_existing
+from dspex.cli.saving import claimed, refuse_existing
 from dspex.cli.telling import tell_promotion
 from dspex.clients.budget import Budget
 from dspex.configuration.files import save
@@ -175,7 +175,8 @@ def optimize(  # noqa: PLR0913 - the options of the command
     scorer = metric_for(project, metric, judge, judge_model, judge_tokens)
     files = {"--train": train, "--val": val, "--confirm": confirm}
     splits = _splits(found, _paths(project, data, files), as_metric(scorer).columns, seed)
-    target = _target(None if reference is not None else project.program_path(program), out, force)
+    source = None if reference is not None else project.program_path(program)
+    target = _checked(out, force)
     budget = _budget(calls, usd, tokens, seconds)
     options = _options(project.resolved.settings, proposer_model, teacher_model, concurrency)
     if detach and out is not None:
@@ -200,12 +201,11 @@ def optimize(  # noqa: PLR0913 - the options of the command
             kept = wait(prepared.run.result())
         finally:
             wait(prepared.run.aclose())
-    if result.improved and target is not None:
-        save(result.program, target)
+    saved = _saved(result, source, target)
     if json:
-        emit(facts(result, target))
+        emit(facts(result, saved))
     else:
-        tell(result, project.place(program), target)
+        tell(result, project.place(program), saved)
         tell_promotion(reference, kept)
 
 
@@ -229,7 +229,7 @@ def _tell_detached(run: str, json: bool) -> None:
     say(f"  dspex runs export {run} --out better.yaml     what it has found")
 
 
-def facts(result: OptimizationResult, target: Path | None) -> dict[str, Any]:
+def facts(result: OptimizationResult, saved: Path | None) -> dict[str, Any]:
     """The result as JSON, with scores on the confirm split and the file it was saved to."""
     verdict = result.verdict
     return {
@@ -239,7 +239,7 @@ def facts(result: OptimizationResult, target: Path | None) -> dict[str, Any]:
         "calls": result.usage.calls,
         "retries": result.usage.retries,
         "usd": result.usage.usd,
-        "out": str(target) if result.improved and target is not None else None,
+        "out": None if saved is None else str(saved),
     }
 
 
@@ -286,17 +286,21 @@ def _few(data: Dataset, name: str) -> bool:
     return all(isinstance(item, str | bool | int) for item in seen) and len({str(item) for item in seen}) <= 12
 
 
-def _target(source: Path | None, out: Path | None, force: bool) -> Path | None:
-    """Where to save: what --out names, or a free name beside the program's file; None: the store has it."""
-    if out is not None:
-        if out.suffix.lower() not in (".json", ".yaml", ".yml"):
-            raise ConfigurationError(f"--out {out}: a program file ends in .json, .yaml or .yml")
-        refuse_existing(out, force)
-        return out
-    if source is None:
+def _checked(out: Path | None, force: bool) -> Path | None:
+    """What --out names, before anything is paid for; None where it names nothing, or the store has the program."""
+    if out is None:
         return None
-    names = [f"{source.stem}-optimized{'' if n == 1 else f'-{n}'}{source.suffix}" for n in range(1, 1000)]
-    return next(path for name in names if not (path := source.with_name(name)).exists())
+    if out.suffix.lower() not in (".json", ".yaml", ".yml"):
+        raise ConfigurationError(f"--out {out}: a program file ends in .json, .yaml or .yml")
+    refuse_existing(out, force)
+    return out
+
+
+def _saved(result: OptimizationResult, source: Path | None, target: Path | None) -> Path | None:
+    """Where the better program was saved: what --out names, or a free name beside the first one's file."""
+    if target is None and source is not None and result.improved:
+        target = claimed(source)
+    return save(result.program, target) if target is not None and result.improved else None
 
 
 def _budget(calls: int | None, usd: float | None, tokens: int | None, seconds: float | None) -> Budget:
