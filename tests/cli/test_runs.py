@@ -117,6 +117,19 @@ def test_pausing_leaves_no_process_and_resuming_pays_for_nothing_twice(dspex: Ds
         assert (again.code, "fork it" in again.err) == (2, True)
 
 
+def test_no_more_calls_are_begun_than_the_project_lets_on_the_wire(
+    dspex: Dspex, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DSPEX_CONCURRENCY", "3")
+    with serving(delay=600) as server:
+        project(tmp_path, server)
+        run = detached(dspex, "--calls", "300")
+        while server.stats()["requests"] < 3:
+            assert asked(dspex, "runs", "show", run)["state"] in ("queued", "running")
+        assert asked(dspex, "runs", "show", run)["calls"] == 3, "others would count as sent after a kill"
+        asked(dspex, "runs", "stop", run, "--now")
+
+
 def test_control_c_pauses_a_search_in_the_foreground_and_it_is_carried_on_here(dspex: Dspex, tmp_path: Path) -> None:
     with serving(delay=0.15) as server:
         folder = project(tmp_path, server)

@@ -216,7 +216,8 @@ def _options(
         proposer_model=proposer_model, teacher_model=teacher_model, on_outage=settings.on_outage,
         outage_seconds=settings.outage_seconds, probe_seconds=settings.probe_seconds,
     )  # fmt: skip
-    return options if concurrency is None else replace(options, concurrency=concurrency)
+    # A place whose call waits for another's would work on nothing, and its call would count as sent after a kill.
+    return replace(options, concurrency=concurrency or min(options.concurrency, settings.concurrency))
 
 
 def _tell_detached(run: str, json: bool) -> None:
