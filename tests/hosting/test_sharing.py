@@ -134,10 +134,10 @@ def stormed(bench: Bench, store: str, seed: int) -> Storm:
         given = eight(bench, store, server.url, requests_per_second=storm.allowed)
         carried = [pool.submit(carrying, item) for item in given]
         while not all(one.done() for one in carried):
-            there = list(pids.values())
-            # Each lives about as long, however many are left: one that is killed before it has begun tries nothing.
-            time.sleep(rng.uniform(0.05, 0.4) * RUNS / max(1, len(there)))
-            pid = rng.choice(there) if there else 0
+            # A few requests later, however busy the machine: what is killed before it has begun tries nothing.
+            after, latest = server.stats()["requests"] + rng.randint(1, 6), time.monotonic() + 1.0
+            until(lambda after=after, latest=latest: server.stats()["requests"] >= after or time.monotonic() > latest)  # type: ignore[misc]  # bound at once
+            pid = rng.choice(list(pids.values()) or [0])
             if rng.random() < 0.6:
                 storm.kills += bench.nursery.signal(pid, signal.SIGKILL)
             else:
