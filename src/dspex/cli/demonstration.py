@@ -117,17 +117,24 @@ def _performed(splits: Mapping[str, Dataset], seed: int, runtime: Runtime, tell:
     return Outcome(seed, before, drawn, after, result, compare(before, after, seed=seed), perf_counter() - began)
 
 
+EVERY = 100
+"""Calls between two lines of the story at least, while the same candidate leads."""
+
+
 class Story:
-    """Tells a search as it goes: a line a round, and what leads whenever that is another candidate."""
+    """Tells a search as it goes: what leads whenever that is another candidate, else a line now and then."""
 
     def __init__(self, ledger: MemoryLedger, tell: Any) -> None:
         self._ledger, self._tell = ledger, tell
-        self._leader = ""
+        self._leader, self._told = "", 0
 
     def __call__(self, event: Event) -> None:
         data = event.data
         if event.kind != "round.finished" or data["best_score"] is None:
             return
+        if data["leader"] == self._leader and data["calls"] < self._told + EVERY:
+            return
+        self._told = data["calls"]
         said = f"{counted(data['candidates'], 'candidate')} so far"
         if data["leader"] != self._leader:
             self._leader = str(data["leader"])
