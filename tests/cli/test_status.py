@@ -33,7 +33,7 @@ def test_after_an_end_without_a_confirmation_the_score_is_that_of_the_program_th
     train, val, confirm = splits()
     result = library.optimize(
         program(instructions=Text()), train, val, ExactMatch("label"), runtime(hinted), confirm=confirm,
-        budget=Budget(calls=400), options=SearchOptions(reserve=0.0), store=tmp_path / ".dspex" / "dspex.db",
+        budget=Budget(calls=330), options=SearchOptions(reserve=0.0), store=tmp_path / ".dspex" / "dspex.db",
     )  # fmt: skip
     assert result.verdict is None
     kept = next(row.score for row in result.tried if row.operator == "seed")
