@@ -40,6 +40,7 @@ class Setting:
     writing: float
     """Seconds that a text takes."""
     worlds: int
+    """How many, that figures are means over."""
 
 
 class Jumping(asyncio.SelectorEventLoop):

@@ -31,6 +31,7 @@ def test_after_an_end_without_a_confirmation_the_score_is_that_of_the_program_th
     dspex: Dspex, tmp_path: Path
 ) -> None:
     train, val, confirm = splits()
+    # Without a reserve, a search of so many calls leaves too few of them for a confirmation.
     result = library.optimize(
         program(instructions=Text()), train, val, ExactMatch("label"), runtime(hinted), confirm=confirm,
         budget=Budget(calls=330), options=SearchOptions(reserve=0.0), store=tmp_path / ".dspex" / "dspex.db",

@@ -37,6 +37,8 @@ MODEL = "embedded/lexical"
 SHARES = {"train": 0.4, "val": 0.2, "confirm": 0.15, "test": 0.25}
 CALLS = 2000
 """The budget of the search, proposals and confirmation included."""
+EVERY = 100
+"""Calls between two lines of the story at least, while the same candidate leads."""
 DEMONSTRATIONS = 4
 DRAWS = 6
 """Sets of random demonstrations that are measured for comparison."""
@@ -115,10 +117,6 @@ def _performed(splits: Mapping[str, Dataset], seed: int, runtime: Runtime, tell:
     )  # fmt: skip
     after = evaluate(result.program, test, metric(), runtime, progress=False)
     return Outcome(seed, before, drawn, after, result, compare(before, after, seed=seed), perf_counter() - began)
-
-
-EVERY = 100
-"""Calls between two lines of the story at least, while the same candidate leads."""
 
 
 class Story:

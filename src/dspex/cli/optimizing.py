@@ -35,7 +35,7 @@ from dspex.cli.options import (
 )
 from dspex.cli.output import emit, limits, marked, note, say
 from dspex.cli.project import Project
-from dspex.cli.saving import claimed, refuse_existing
+from dspex.cli.saving import refuse_existing, save_beside
 from dspex.cli.telling import tell_promotion
 from dspex.clients.budget import Budget
 from dspex.configuration.files import save
@@ -299,9 +299,11 @@ def _checked(out: Path | None, force: bool) -> Path | None:
 
 def _saved(result: OptimizationResult, source: Path | None, target: Path | None) -> Path | None:
     """Where the better program was saved: what --out names, or a free name beside the first one's file."""
-    if target is None and source is not None and result.improved:
-        target = claimed(source)
-    return save(result.program, target) if target is not None and result.improved else None
+    if not result.improved:
+        return None
+    if target is not None:
+        return save(result.program, target)
+    return None if source is None else save_beside(result.program, source)
 
 
 def _budget(calls: int | None, usd: float | None, tokens: int | None, seconds: float | None) -> Budget:

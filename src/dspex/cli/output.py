@@ -86,7 +86,7 @@ def abridged(line: str, size: int) -> str:
     """
     if len(line) <= size:
         return line
-    at = size - len("...") - 4
+    at = size - len("...") - 4  # two marks have room
     if _MARK.fullmatch(line[at - 1 : at + 1]):
         at -= 1
     lost = _MARK.findall(line[at:])

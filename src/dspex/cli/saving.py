@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import itertools
 from contextlib import suppress
 from pathlib import Path
 
+from dspex.configuration.files import save
 from dspex.errors import ConfigurationError
+from dspex.kernel.program import Program
 
 
 def refuse_existing(out: Path, force: bool) -> None:
@@ -17,12 +18,23 @@ def refuse_existing(out: Path, force: bool) -> None:
 
 def claimed(source: Path) -> Path:
     """A free name beside a program's file, which is an empty file from here on: no other command takes it meanwhile."""
-    for number in itertools.count(1):
+    number = 1
+    while True:
         found = source.with_name(f"{source.stem}-optimized{'' if number == 1 else f'-{number}'}{source.suffix}")
         with suppress(FileExistsError):
             found.touch(exist_ok=False)
             return found
-    raise AssertionError("unreachable")
+        number += 1
+
+
+def save_beside(program: Program, source: Path) -> Path:
+    """Save under such a name; where that fails, the name is free again."""
+    place = claimed(source)
+    try:
+        return save(program, place)
+    except BaseException:
+        place.unlink(missing_ok=True)
+        raise
 
 
 def write(out: Path, text: str) -> None:

@@ -200,17 +200,8 @@ class Race:
             lanes.append(replace(lane, rung=lane.rung + 1))
         last = self._owed(search, standing.incumbent)
         room = search.affordable - len(last) - later * self.rungs[0]
-        pairs: dict[Pair, None] = {}
-        taken: list[Lane] = []
-        left = queued
-        for lane in lanes:
-            wanted = [pair for pair in self._pairs(search, standing.incumbent, lane) if pair not in pairs]
-            if len(pairs) + len(wanted) > room:
-                if lane.rung:
-                    left.append(replace(lane, rung=lane.rung - 1))
-                continue
-            pairs.update(dict.fromkeys(wanted))
-            taken.append(lane)
+        pairs, taken = self._fitting(search, standing.incumbent, lanes, room)
+        left = queued + [replace(lane, rung=lane.rung - 1) for lane in lanes if lane.rung and lane not in taken]
         if not taken and not later:
             pairs.update(dict.fromkeys(last[: int(min(search.affordable, len(last)))]))
         state = Standing(standing.incumbent, tuple(taken), tuple(left), tuple(waiting), standing.topped)
@@ -219,13 +210,7 @@ class Race:
     def join(self, search: SearchView, memo: JSON, fresh: Sequence[str]) -> Draft:
         standing = Standing.read(memo, search.problem.seed_id)
         room = search.affordable - len(self._owed(search, standing.incumbent))
-        pairs: dict[Pair, None] = {}
-        taken: list[Lane] = []
-        for lane in (Lane(item, 0) for item in fresh):
-            wanted = [pair for pair in self._pairs(search, standing.incumbent, lane) if pair not in pairs]
-            if len(pairs) + len(wanted) <= room:
-                pairs.update(dict.fromkeys(wanted))
-                taken.append(lane)
+        pairs, taken = self._fitting(search, standing.incumbent, [Lane(item, 0) for item in fresh], room)
         joined = replace(standing, running=(*standing.running, *taken))
         return Draft(tuple(pairs), joined.written(), tuple(lane.candidate for lane in taken))
 
@@ -295,6 +280,19 @@ class Race:
         """P(better); where constraints decide, 1 or 0."""
         decided = search.outcomes.decides(challenger, incumbent)
         return self.comparison.chance(search, challenger, incumbent, size) if decided is None else decided
+
+    def _fitting(
+        self, search: SearchView, incumbent: str, lanes: Sequence[Lane], room: float
+    ) -> tuple[dict[Pair, None], list[Lane]]:
+        """The lanes that `room` evaluations are enough for, in their order, and the pairs that they ask for."""
+        pairs: dict[Pair, None] = {}
+        taken: list[Lane] = []
+        for lane in lanes:
+            wanted = [pair for pair in self._pairs(search, incumbent, lane) if pair not in pairs]
+            if len(pairs) + len(wanted) <= room:
+                pairs.update(dict.fromkeys(wanted))
+                taken.append(lane)
+        return pairs, taken
 
     def _pairs(self, search: SearchView, incumbent: str, lane: Lane) -> list[Pair]:
         keys = self.comparison.keys(search, incumbent, lane.candidate, self.rungs[lane.rung])

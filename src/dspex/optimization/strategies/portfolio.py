@@ -66,7 +66,7 @@ class Chosen:
     candidates: Sequence[Candidate] | None = None
     """None: the portfolio shares the round among its proposers."""
     affordable: float = math.inf
-    """Evaluations of these that the budget pays for, where they cost more than those so far."""
+    """Evaluations of the candidates that the budget pays for, where they cost more than those so far."""
     chances: Mapping[str, float] | None = None
     """How likely candidates under way are to be the best, where the chooser knows more than their scores say."""
     stop: str | None = None
@@ -117,11 +117,12 @@ class Portfolio:
             return chosen.stop
         if chosen.chances:
             after = memo["schedule"] = schedule.revised(after, chosen.chances)
-        priced = replace(search, affordable=min(search.affordable, chosen.affordable))
         if chosen.candidates is None:
             fresh, draft = await self._shared_round(search, schedule, memo, room)
         else:
-            fresh, draft = chosen.candidates, schedule.plan(priced, after, [item.id for item in chosen.candidates])
+            fresh = chosen.candidates
+            priced = replace(search, affordable=min(search.affordable, chosen.affordable))
+            draft = schedule.plan(priced, after, [item.id for item in fresh])
         memo["idle"] = 0 if draft.pairs or draft.memo != after else memo["idle"] + 1
         if search.affordable < LADDER[0] or (not room and memo["idle"]):
             return "the search's share of the budget is spent"
@@ -235,7 +236,7 @@ class Portfolio:
                     if isinstance(proposer, Drafting):
                         writing[proposer.name] += count
                     else:
-                        found.add(search, await proposer.propose(turns.of(proposer, count, attempt)), proposer.name)
+                        found.add(search, await proposer.propose(turns.of(proposer, count, attempt)))
             writers = [(item, turns.of(item, count)) for item in able if (count := writing[item.name])]
             part = first_part(search, schedule, after, list(found.candidates)[:room], writing.total())
             drafts = None if part is None else await drafted(writers)
@@ -245,7 +246,7 @@ class Portfolio:
                 memo["drafts"] = drafts
                 return list(found.candidates.values()), part
             for proposer, turn in writers if drafts is None else ():
-                found.add(search, await proposer.propose(turn), proposer.name)
+                found.add(search, await proposer.propose(turn))
         fresh = list(found.candidates.values())[:room]
         return fresh, schedule.plan(search, after, [item.id for item in fresh])
 

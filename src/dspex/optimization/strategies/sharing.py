@@ -20,15 +20,12 @@ class Fresh:
     """New candidates on their way into a round."""
 
     candidates: dict[str, Candidate] = field(default_factory=dict[str, Candidate])
-    barren: set[str] = field(default_factory=set[str])
-    """Proposers that were asked last and brought nothing new."""
 
-    def add(self, search: SearchView, proposals: Sequence[Proposal], by: str = "") -> None:
+    def add(self, search: SearchView, proposals: Sequence[Proposal]) -> None:
         """Take those that are valid and that the ledger does not have."""
-        new = [item for item in map(search.candidate, proposals) if item is not None]
-        for item in new:
-            self.candidates.setdefault(item.id, item)
-        (self.barren.discard if new else self.barren.add)(by)
+        for item in map(search.candidate, proposals):
+            if item is not None:
+                self.candidates.setdefault(item.id, item)
 
 
 def shared(proposers: Sequence[Proposer], slots: int, memo: Mapping[str, Any], rng: Random) -> list[Share]:
