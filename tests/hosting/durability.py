@@ -265,7 +265,11 @@ def check_calls(deaths: Mapping[str, Journal], after: Journal, asked: list[Asked
     return repeats.total()
 
 
-def check_settled(after: Journal, asked: list[Asked], bodies: Counter[str], deaths: int, concurrency: int = 8) -> int:
+AT_ONCE = 8 + 2
+"""Calls of a run that are under way at most: its evaluations at once, and the texts of a round's new candidates."""
+
+
+def check_settled(after: Journal, asked: list[Asked], bodies: Counter[str], deaths: int) -> int:
     """As far as it can be told from the end: nothing committed was sent again, and repeats are as reported.
 
     An answer that is kept is that of the last request of its kind: whatever had been sent after it, it would have been
@@ -278,7 +282,7 @@ def check_settled(after: Journal, asked: list[Asked], bodies: Counter[str], deat
     assert sorted(after.answers.values()) == sorted(last.values())
     assert after.unfinished == 0
     repeats = everything.total() - bodies.total()
-    assert repeats <= after.repeated <= concurrency * deaths
+    assert repeats <= after.repeated <= AT_ONCE * deaths
     return repeats
 
 

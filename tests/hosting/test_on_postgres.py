@@ -19,7 +19,7 @@ from dspex.hosting.supervisor import Supervisor
 from dspex.storage import runs
 from dspex.storage.tables import commits, metadata
 from tests.hosting.conftest import made
-from tests.hosting.durability import Bench, Prepared, Uninterrupted, check_integrity, ended_by_kill, until
+from tests.hosting.durability import AT_ONCE, Bench, Prepared, Uninterrupted, check_integrity, ended_by_kill, until
 from tests.hosting.processes import gone
 from tests.hosting.test_supervisor import EAGER, Carriers, watched
 from tests.servers.postgres import Server, new_database
@@ -63,7 +63,7 @@ def test_a_process_that_lost_its_lease_writes_nothing_any_more(
     os.kill(pid, signal.SIGCONT)
     assert bench.nursery.wait(pid) == TAKEN, bench.said(given.tag)
     assert given.look(rows) == before
-    assert bench.oracle.behave(given.tag) - sent <= 8  # only what it had meant to send before it was stopped
+    assert bench.oracle.behave(given.tag) - sent <= AT_ONCE  # only what it had meant to send before it was stopped
 
 
 def test_a_process_that_was_taken_over_ends_though_it_does_not_listen(
@@ -189,7 +189,7 @@ def test_a_server_that_stays_away_for_long_ends_the_process_and_its_supervisor_s
     assert given.facts() == uninterrupted.facts
     repeated = given.status().repeated_calls
     assert len(bench.oracle.asked(given.tag)) <= uninterrupted.bodies.total() + repeated
-    assert repeated <= 8
+    assert repeated <= AT_ONCE
 
 
 def test_a_command_reaches_a_process_that_hardly_ever_looks(bench: Bench, server: str) -> None:

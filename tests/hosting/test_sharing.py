@@ -26,7 +26,7 @@ from dspex.storage import runs
 from dspex.storage.budgets import share_budget, standing
 from dspex.storage.tables import calls
 from tests.hosting.conftest import made
-from tests.hosting.durability import Bench, Prepared, Uninterrupted, check_integrity, ended_by_kill, until
+from tests.hosting.durability import AT_ONCE, Bench, Prepared, Uninterrupted, check_integrity, ended_by_kill, until
 from tests.hosting.test_on_postgres import SHORT
 from tests.hosting.test_steering import QUEUED, resumed, started
 from tests.hosting.test_steering import QUICK as STEERED
@@ -106,7 +106,7 @@ class Storm:
         """What was shared was kept, everything that was sent is in the rows, and all runs are at rest."""
         assert self.paid - 1e-9 <= self.spent <= 1.0 + 1e-9
         assert self.crowd <= self.allowed
-        assert 0 <= self.unsent <= 8 * self.kills
+        assert 0 <= self.unsent <= AT_ONCE * self.kills
         assert self.ended.keys() <= {"completed", "paused"}
 
 
@@ -211,7 +211,7 @@ def test_what_two_runs_send_at_the_same_time_is_counted_though_one_is_killed(ben
     sent = Counter(item.sender for item in bench.oracle.asked(first.tag))
     counted = first.journal(), second.journal()
     unsent = sum(left.sends.values()) - sent["killed"]
-    assert 0 <= unsent <= 8
+    assert 0 <= unsent <= AT_ONCE
     assert sum(counted[0].sends.values()) == sent["killed"] + unsent + sent["again"]
     assert sum(counted[1].sends.values()) == sent["other"]
     assert (first.status().repeated_calls, second.status().repeated_calls) == (counted[0].repeated, 0)

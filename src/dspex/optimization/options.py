@@ -14,7 +14,8 @@ class SearchOptions:
     """How a search runs, beside what it searches."""
 
     concurrency: int = 16
-    """Evaluations at once. Changes how long a search takes and what it spends ahead, nothing of what it finds."""
+    """Evaluations at once; texts are written beside them. Changes how long a search takes and what it spends ahead,
+    nothing of what it finds."""
     width: int | None = None
     """New candidates in a round; None: from the budget, 2 to 12."""
     reserve: float = 0.18
